@@ -1,0 +1,1 @@
+"""The front door and the command line: HTTP in, contract out."""

@@ -1,0 +1,35 @@
+"""The seam between HTTP and what answers. Two verbs, generic in the task.
+
+Streams: an async generator of one type; failure is a `GatewayError`; completion is exhaustion;
+cancellation is `aclose()` (or cancelling the awaiting task), and it reaches the engine.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Protocol, TypeVar
+
+from app.catalogue import Target
+from backends.contract.state import VariantState
+from backends.contract.tasks import StreamTask, Task
+
+R = TypeVar("R")
+C = TypeVar("C")
+
+
+class Upstream(Protocol):
+    async def call(self, target: Target, task: Task[R]) -> R:
+        """One answer. Fills `target.node` with where it came from."""
+        ...
+
+    def stream(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
+        """Many items. Fills `target.node` with the first."""
+        ...
+
+    async def start(self) -> None:
+        """Begin to watch (or to host) the variants. Returns at once; readiness is in `states`."""
+        ...
+
+    async def close(self) -> None: ...
+
+    def states(self) -> Mapping[str, VariantState]:
+        """The last known state per application name (`fleet.schema.app_name`)."""
+        ...

@@ -1,0 +1,1 @@
+"""What ships with Motley: the demo chat model and the MiniLM graph."""

@@ -1,0 +1,1 @@
+"""What the front door and the engines agree on. Pure: pydantic and the standard library only."""

@@ -1,0 +1,119 @@
+"""What an engine is: a structural contract, one small Protocol per verb beside it.
+
+Rules every engine keeps:
+- heavy imports and weights belong in `load`, nowhere else;
+- blocking work goes through `asyncio.to_thread`; work that holds the GIL, may crash, or is not
+  thread-safe lives in a child process (`backends.child`);
+- raise contract errors for what the caller did wrong, anything else for what the engine did
+  wrong (the host turns that into `EngineFailed`);
+- closing a stream (`aclose`) or cancelling a call ends the work within one step;
+- a field the engine cannot honour is refused with `param`, never ignored.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from pydantic import BaseModel
+
+from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Vectors
+from backends.contract.tasks import ChatTask, EmbedTask, RerankTask, SpeakTask, TranscribeTask, Verb
+
+Vendor = Literal["cpu", "nvidia", "amd", "intel"]
+
+# stage ("loading", "warming" …) and how far it is, 0…1, or None when that is not known
+Progress = Callable[[str, float | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A model in the fleet: its public name, the verb it serves, and where its files are.
+
+    `path` is the local folder that `source` resolved to; None for engines that carry their
+    own data (`builtin://…` of a package).
+    """
+
+    name: str
+    task: Verb
+    source: str
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GpuShare:
+    """What placement granted: a fraction below 1 or whole GPUs; 0 is CPU only.
+
+    `vram` is the card's memory in bytes as the fleet declares it. The engine must keep within
+    `share * vram`: Ray counts shares but does not enforce them.
+    """
+
+    share: float = 0.0
+    vendor: Vendor = "cpu"
+    vram: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """An estimate in bytes, made before anything is loaded."""
+
+    weights: int = 0
+    working: int = 0
+
+
+class Engine(Protocol):
+    """One model in one process."""
+
+    class Options(BaseModel):
+        """The engine's knobs: `extra="forbid"`, importable and checkable on any laptop."""
+
+    tasks: ClassVar[frozenset[Verb]]
+
+    @classmethod
+    def estimate(cls, model: ModelRef, options: Any, share: GpuShare) -> Memory:
+        """Without heavy imports: runs inside `motley check`."""
+        ...
+
+    def __init__(self, model: ModelRef, options: Any, share: GpuShare) -> None: ...
+
+    async def load(self, progress: Progress) -> None:
+        """Import, read weights, warm up. Raises on failure; the host reports it."""
+        ...
+
+    async def healthy(self) -> bool: ...
+
+    async def close(self) -> None: ...
+
+    @property
+    def busy(self) -> int:
+        """How many tasks the engine itself is computing for at this instant."""
+        ...
+
+    def facts(self) -> Mapping[str, Any]:
+        """JSON facts for `/v1/models` (voices, context length, how scores are made). After load."""
+        ...
+
+
+@runtime_checkable
+class Chats(Protocol):
+    def chat(self, task: ChatTask) -> AsyncGenerator[ChatChunk, None]: ...
+
+
+@runtime_checkable
+class Transcribes(Protocol):
+    def transcribe(self, task: TranscribeTask) -> AsyncGenerator[Heard, None]: ...
+
+
+@runtime_checkable
+class Speaks(Protocol):
+    def speak(self, task: SpeakTask) -> AsyncGenerator[Pcm, None]: ...
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    async def embed(self, task: EmbedTask) -> Vectors: ...
+
+
+@runtime_checkable
+class Reranks(Protocol):
+    async def rerank(self, task: RerankTask) -> Ranking: ...

@@ -1,0 +1,38 @@
+"""How a variant is doing: what the catalogue, `/ready`, `/v1/models` and `motley status` show."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+# waiting: not placed yet · loading: its process reads weights · down: it died or failed to start
+Readiness = Literal["waiting", "loading", "ready", "down"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaState:
+    """One process that hosts the variant. `busy` is the engine's own count of running tasks,
+    `ongoing` what the host admitted (running), `queued` what waits for a place."""
+
+    node: str
+    pid: int
+    ongoing: int = 0
+    queued: int = 0
+    busy: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VariantState:
+    """`progress` is 0…1 while loading, None when unknown; `seconds` is the time spent in
+    loading (so far, or in all once ready); `facts` come from the engine once loaded."""
+
+    readiness: Readiness = "waiting"
+    stage: str = ""
+    progress: float | None = None
+    seconds: float = 0.0
+    message: str = ""
+    replicas: tuple[ReplicaState, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ready(self) -> bool:
+        return self.readiness == "ready"

@@ -1,0 +1,116 @@
+"""What the door asks of an engine: one task class per verb.
+
+A `Task[R]` is answered once with an `R`; a `StreamTask[C]` with a stream of `C`. The verb is
+the fleet's `task:`, the engine's method and the metric label, all the same word.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
+
+from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Vectors
+
+Verb = Literal["chat", "transcribe", "speak", "embed", "rerank"]
+VERBS: tuple[Verb, ...] = get_args(Verb)
+
+R = TypeVar("R")
+C = TypeVar("C")
+
+
+@dataclass(frozen=True, slots=True)
+class Task(Generic[R]):
+    """Answered once. `request_id` is the caller's `x-request-id`, for logs on both sides."""
+
+    verb: ClassVar[Verb]
+    request_id: str
+
+    def heft(self) -> int:
+        """An upper estimate of the bytes that cross with this task, either way."""
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTask(Generic[C]):
+    """Answered by a stream of one type; failure is an exception, completion is exhaustion."""
+
+    verb: ClassVar[Verb]
+    request_id: str
+
+    def heft(self) -> int:
+        """An upper estimate of the bytes of the task itself (items are small)."""
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTask(StreamTask[ChatChunk]):
+    """An OpenAI chat body, checked at the door and passed whole.
+
+    `body["model"]` is the name the caller used: answers echo it. `size`: the body's bytes.
+    """
+
+    verb: ClassVar[Verb] = "chat"
+    body: dict[str, Any]
+    size: int = 0
+
+    @property
+    def streams(self) -> bool:
+        return bool(self.body.get("stream"))
+
+    def heft(self) -> int:
+        return self.size
+
+
+@dataclass(frozen=True, slots=True)
+class TranscribeTask(StreamTask[Heard]):
+    """Audio in any container, as uploaded. `to="en"` asks for a translation.
+
+    `language`: ISO 639-1 as the caller gave it. `words`: word times are wanted.
+    """
+
+    verb: ClassVar[Verb] = "transcribe"
+    audio: bytes
+    language: str | None = None
+    prompt: str | None = None
+    temperature: float = 0.0
+    words: bool = False
+    to: Literal["en"] | None = None
+
+    def heft(self) -> int:
+        return len(self.audio)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakTask(StreamTask[Pcm]):
+    """`speed`: 0.25 … 4.0, 1.0 is the voice's own pace."""
+
+    verb: ClassVar[Verb] = "speak"
+    text: str
+    voice: str
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedTask(Task[Vectors]):
+    """`dimensions`: cut to that many components and renormalise; None: the model's own."""
+
+    verb: ClassVar[Verb] = "embed"
+    texts: tuple[str, ...]
+    dimensions: int | None = None
+
+    def heft(self) -> int:
+        # The answer is the larger side: a row may have 4,096 components of 4 bytes.
+        return max(sum(map(len, self.texts)) * 4, len(self.texts) * 16_384)
+
+
+@dataclass(frozen=True, slots=True)
+class RerankTask(Task[Ranking]):
+    """Score every document against the query."""
+
+    verb: ClassVar[Verb] = "rerank"
+    query: str
+    documents: tuple[str, ...]
+
+    def heft(self) -> int:
+        return sum(map(len, self.documents)) * 4
+
+
+AnyTask = Task[Any] | StreamTask[Any]

@@ -1,0 +1,1 @@
+"""One file an engine; heavy imports only inside `load()`."""

@@ -1,0 +1,169 @@
+"""All five verbs, deterministic and scriptable, for tests only.
+
+A script is a word in the text the caller sends (the last message, the transcription's prompt,
+the text to speak, the first input, the query):
+
+    !slow S       wait S seconds before each step        !overloaded   refuse as a full engine does
+    !words N      answer N words (pieces, segments)      !bug          fail as a broken engine does
+    !break N      fail as a broken engine after N steps  !die          end the process, as a crash does
+"""
+
+import array
+import asyncio
+import hashlib
+import math
+import os
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, ClassVar
+
+import orjson
+from pydantic import BaseModel
+
+from backends.contract.engine import GpuShare, Memory, ModelRef, Progress
+from backends.contract.errors import InvalidRequest, Overloaded
+from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Segment, Usage, Vectors, Word
+from backends.contract.tasks import VERBS, ChatTask, EmbedTask, RerankTask, SpeakTask, TranscribeTask, Verb
+
+RATE = 22_050
+DIMENSIONS = 8
+
+
+class Fake:
+    """Counts in `busy` what it works on right now."""
+
+    class Options(BaseModel, extra="forbid"):
+        """`words`: how long an answer is; `delay`: seconds a step; `load_s`: seconds to load."""
+
+        words: int = 3
+        delay: float = 0.0
+        load_s: float = 0.0
+        context: int = 1024
+
+    tasks: ClassVar[frozenset[Verb]] = frozenset(VERBS)
+
+    @classmethod
+    def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory:
+        return Memory()
+
+    def __init__(self, model: ModelRef, options: Options, share: GpuShare) -> None:
+        self._model, self._options = model, options
+        self._busy = 0
+
+    async def load(self, progress: Progress) -> None:
+        for step in range(4):
+            progress("loading", step / 4)
+            await asyncio.sleep(self._options.load_s / 4)
+
+    async def healthy(self) -> bool:
+        return True
+
+    async def close(self) -> None:
+        return None
+
+    @property
+    def busy(self) -> int:
+        return self._busy
+
+    def facts(self) -> Mapping[str, Any]:
+        return {"voices": ["fake"], "context_length": self._options.context}
+
+    async def chat(self, task: ChatTask) -> AsyncGenerator[ChatChunk, None]:
+        text = _last_text(task.body)
+        usage = Usage(len(text.split()), 0)
+        if usage.prompt_tokens > self._options.context:
+            raise InvalidRequest("the prompt is too long", param="messages", code="context_length_exceeded")
+        base = {"id": f"chatcmpl-{task.request_id}", "created": 0, "model": task.body["model"]}
+        words: list[str] = []
+        async for number in self._steps(text):
+            words.append(f"w{number} ")
+            usage = Usage(usage.prompt_tokens, len(words))
+            if task.streams:
+                delta = {"content": words[-1], **({"role": "assistant"} if number == 0 else {})}
+                yield ChatChunk(_event(base, delta, None), tokens=1)
+        if task.streams:
+            yield ChatChunk(_event(base, {}, "stop"), finish="stop", usage=usage)
+            return
+        counted = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": len(words)}
+        message = {"role": "assistant", "content": "".join(words), "refusal": None}
+        document = {
+            **base,
+            "object": "chat.completion",
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
+            "usage": {**counted, "total_tokens": sum(counted.values())},
+        }
+        yield ChatChunk(orjson.dumps(document), len(words), "stop", usage)
+
+    async def transcribe(self, task: TranscribeTask) -> AsyncGenerator[Heard, None]:
+        async for number in self._steps(task.prompt or ""):
+            words = (Word(f"word{number}", number, number + 0.5, 0.9),) if task.words else ()
+            yield Heard(number + 1.0, (Segment(number, number + 1.0, f"word{number}", words),), "en")
+
+    async def speak(self, task: SpeakTask) -> AsyncGenerator[Pcm, None]:
+        if task.voice != "fake":
+            raise InvalidRequest(f"unknown voice {task.voice!r}; this model has: fake", param="voice")
+        async for number in self._steps(task.text):
+            tone = (int(8000 * math.sin(i * (number + 1) / 20)) for i in range(RATE // 10))
+            yield Pcm(array.array("h", tone).tobytes(), RATE)
+
+    async def embed(self, task: EmbedTask) -> Vectors:
+        async for _ in self._steps(task.texts[0], default=1):
+            pass
+        rows = array.array("f")
+        width = task.dimensions or DIMENSIONS
+        for text in task.texts:
+            rows.extend(_unit_vector(text, width))
+        return Vectors(rows.tobytes(), len(task.texts), width, sum(len(t.split()) for t in task.texts))
+
+    async def rerank(self, task: RerankTask) -> Ranking:
+        async for _ in self._steps(task.query, default=1):
+            pass
+        wanted = set(task.query.lower().split())
+        scores = tuple(
+            len(wanted & set(document.lower().split())) / max(1, len(wanted)) for document in task.documents
+        )
+        return Ranking(scores, sum(len(d.split()) for d in task.documents))
+
+    async def _steps(self, script: str, default: int | None = None) -> AsyncGenerator[int, None]:
+        """Work as scripted; busy from the first step until the caller has had enough."""
+        words = script.split()
+        if "!overloaded" in words:
+            raise Overloaded("the fake engine is full, as asked", retry_after=3)
+        if "!bug" in words:
+            raise ZeroDivisionError("a secret that must not reach the client")
+        if "!die" in words:
+            os._exit(9)
+        slow = _argument(words, "!slow", self._options.delay)
+        broken_after = _argument(words, "!break", math.inf)
+        self._busy += 1
+        try:
+            for number in range(int(_argument(words, "!words", default or self._options.words))):
+                if slow:
+                    await asyncio.sleep(slow)
+                if number >= broken_after:
+                    raise ZeroDivisionError("a secret that must not reach the client")
+                yield number
+        finally:
+            self._busy -= 1
+
+
+def _argument(words: list[str], name: str, otherwise: float) -> float:
+    return float(words[words.index(name) + 1]) if name in words else otherwise
+
+
+def _last_text(body: dict[str, Any]) -> str:
+    content = body["messages"][-1].get("content") or ""
+    if isinstance(content, str):
+        return content
+    return " ".join(part.get("text", "") for part in content)
+
+
+def _event(base: dict[str, Any], delta: dict[str, Any], finish: str | None) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+    chunk = {**base, "object": "chat.completion.chunk", "choices": [choice]}
+    return b"data: " + orjson.dumps(chunk) + b"\n\n"
+
+
+def _unit_vector(text: str, width: int) -> list[float]:
+    raw = [byte - 127.5 for byte in hashlib.shake_128(text.encode()).digest(width)]
+    norm = math.sqrt(sum(x * x for x in raw))
+    return [x / norm for x in raw]

@@ -1,0 +1,1 @@
+"""The fleet file: what runs where, checked. Pure: pydantic, PyYAML and the contract."""

@@ -1,0 +1,175 @@
+"""Runs one engine: loading, dispatch, error boundary, admission, coalescing. Knows no Ray, no HTTP."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from backends.contract.engine import Engine, Progress
+from backends.contract.errors import EngineFailed, GatewayError, ModelDown, NotReady, Overloaded, TaskUnsupported
+from backends.contract.state import Readiness, ReplicaState, VariantState
+from backends.contract.tasks import AnyTask, StreamTask, Task
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R")
+C = TypeVar("C")
+
+
+class Host:
+    """One engine and its gate.
+
+    `max_ongoing` tasks run at once, `max_queued` wait; one more is `Overloaded`. `window`
+    (seconds) and `most` (items) say how stream items are gathered before they cross to the door.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        max_ongoing: int = 16,
+        max_queued: int = 64,
+        window: float = 0.005,
+        most: int = 64,
+    ) -> None:
+        self.engine = engine
+        self._window, self._most = window, most
+        self._gate = asyncio.Semaphore(max_ongoing)
+        self._max_queued = max_queued
+        self._queued = self._ongoing = 0
+        self._readiness: Readiness = "loading"
+        self._stage, self._progress, self._message = "", None, ""
+        self._started, self._seconds = time.monotonic(), 0.0
+
+    async def load(self, progress: Progress | None = None) -> None:
+        """Load the engine; raises what the engine raised, after recording it."""
+
+        def note(stage: str, fraction: float | None) -> None:
+            self._stage, self._progress = stage, fraction
+            if progress is not None:
+                progress(stage, fraction)
+
+        self._started = time.monotonic()
+        try:
+            await self.engine.load(note)
+        except Exception as error:
+            self._readiness = "down"
+            self._message = error.message if isinstance(error, GatewayError) else "the engine failed to load"
+            raise
+        finally:
+            self._seconds = time.monotonic() - self._started
+        self._readiness = "ready"
+
+    async def close(self) -> None:
+        self._readiness = "down"
+        await self.engine.close()
+
+    def replica(self, node: str, pid: int) -> ReplicaState:
+        return ReplicaState(node, pid, self._ongoing, self._queued, self.engine.busy)
+
+    def state(self, node: str, pid: int) -> VariantState:
+        loading = self._readiness == "loading"
+        return VariantState(
+            readiness=self._readiness,
+            stage=self._stage if loading else "",
+            progress=self._progress if loading else None,
+            seconds=time.monotonic() - self._started if loading else self._seconds,
+            message=self._message,
+            replicas=(self.replica(node, pid),),
+            facts=dict(self.engine.facts()) if self._readiness == "ready" else {},
+        )
+
+    async def call(self, task: Task[R]) -> R:
+        """Answer a task that has one answer."""
+        async with self._admitted(task) as method, self._boundary(task):
+            answer: R = await method(task)
+            return answer
+
+    async def stream(self, task: StreamTask[C]) -> AsyncGenerator[list[C], None]:
+        """Answer a task with batches: the first item alone and at once, then what gathers."""
+        async with self._admitted(task) as method, self._boundary(task):
+            batches = coalesce(method(task), self._window, self._most)
+            try:
+                async for batch in batches:
+                    yield batch
+            finally:
+                await batches.aclose()
+
+    @asynccontextmanager
+    async def _admitted(self, task: AnyTask) -> AsyncIterator[Any]:
+        if self._readiness == "loading":
+            raise NotReady("the model is loading")
+        if self._readiness == "down":
+            raise ModelDown("the model is down")
+        method = getattr(self.engine, task.verb, None)
+        if method is None:
+            raise TaskUnsupported(f"this model does not {task.verb}", param="model")
+        if self._gate.locked() and self._queued >= self._max_queued:
+            raise Overloaded("the model is at capacity; try again shortly")
+        self._queued += 1
+        try:
+            await self._gate.acquire()
+        finally:
+            self._queued -= 1
+        self._ongoing += 1
+        try:
+            yield method
+        finally:
+            self._ongoing -= 1
+            self._gate.release()
+
+    @asynccontextmanager
+    async def _boundary(self, task: AnyTask) -> AsyncIterator[None]:
+        try:
+            yield
+        except GatewayError:
+            raise
+        except Exception:
+            log.exception("the engine failed", extra={"request_id": task.request_id, "verb": task.verb})
+            raise EngineFailed("the engine failed on this request") from None
+
+
+async def coalesce(
+    source: AsyncGenerator[C, None], window: float, most: int
+) -> AsyncGenerator[list[C], None]:
+    """Gather the items of `source`: the first at once, later ones after at most `window` seconds.
+
+    A pump reads ahead by at most `most` items, so a slow reader slows the engine. An item never
+    waits for its successor: the window is a timer, not a count of arrivals.
+    """
+    pending: list[C] = []
+    arrived, room = asyncio.Event(), asyncio.Event()
+
+    async def pump() -> None:
+        try:
+            async for item in source:
+                pending.append(item)
+                arrived.set()
+                while len(pending) >= most:
+                    room.clear()
+                    await room.wait()
+        finally:
+            arrived.set()
+
+    pumping = asyncio.create_task(pump())
+    try:
+        while True:
+            await arrived.wait()
+            arrived.clear()
+            batch, pending[:] = pending[:], []
+            room.set()
+            if batch:
+                yield batch
+            if pumping.done() and not pending:
+                pumping.result()
+                return
+            if batch:
+                await asyncio.wait({pumping}, timeout=window)
+                if pumping.done():
+                    arrived.set()
+    finally:
+        pumping.cancel()
+        await asyncio.wait({pumping})
+        await source.aclose()
