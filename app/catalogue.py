@@ -1,10 +1,13 @@
-"""Public name or alias → `Target`: existence, task, variant by weight."""
+"""Public name or alias → `Target`: existence, task, readiness, variant by weight."""
 
 import hashlib
 import random
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from backends.contract.errors import InvalidRequest, ModelNotFound, TaskUnsupported
+from backends.contract.errors import InvalidRequest, ModelDown, ModelNotFound, NotReady, TaskUnsupported
+from backends.contract.state import VariantState
 from backends.contract.tasks import Verb
 from backends.fleet.schema import Fleet, Model, app_name
 
@@ -23,9 +26,10 @@ class Target:
 
 
 class Catalogue:
-    """The public half of the fleet: names, aliases, traffic."""
+    """The public half of the fleet: names, aliases, traffic. `since`: Unix seconds."""
 
     def __init__(self, fleet: Fleet) -> None:
+        self.since = int(time.time())
         self.update(fleet)
 
     def update(self, fleet: Fleet) -> None:
@@ -44,9 +48,19 @@ class Catalogue:
     def has(self, public: str) -> bool:
         return public in self._names
 
-    def target(self, public: str, task: Verb, sticky: str | None = None) -> Target:
-        """Choose the variant that answers: the same one for the same `sticky` (a key or user),
-        else by weight. Raises ModelNotFound, TaskUnsupported, InvalidRequest (empty name)."""
+    def target(
+        self,
+        public: str,
+        task: Verb,
+        sticky: str | None = None,
+        states: Mapping[str, VariantState] | None = None,
+    ) -> Target:
+        """Choose the variant that answers: the same one for the same `sticky` (a user), else by
+        weight. With `states`, a variant that is not ready gives its share to those that are.
+
+        Raises InvalidRequest (empty name), ModelNotFound, TaskUnsupported, and, when no variant
+        is ready, NotReady or ModelDown.
+        """
         if not public:
             raise InvalidRequest("you must provide a model", param="model")
         name, model = self.resolve(public)
@@ -56,9 +70,43 @@ class Catalogue:
                 param="model",
             )
         variant = _choose(model.weights, sticky)
+        if states is not None and not _state(states, name, variant).ready:
+            ready = {
+                other: weight
+                for other, weight in model.weights.items()
+                if weight and _state(states, name, other).ready
+            }
+            if not ready:
+                raise _not_ready(public, _state(states, name, variant))
+            variant = _choose(ready, sticky)
         return Target(
             app_name(name, variant), name, variant, model.variants[variant].engine, task, model.timeout_s
         )
+
+    def states(self, name: str, states: Mapping[str, VariantState]) -> dict[str, VariantState]:
+        """Of every variant of a model, by variant; `waiting` where nothing is known yet."""
+        return {variant: _state(states, name, variant) for variant in self.fleet.models[name].variants}
+
+
+def readiness(states: Mapping[str, VariantState]) -> VariantState:
+    """A model is doing as well as the best of its variants: that one's state."""
+    best = ("ready", "loading", "waiting", "down")
+    return min(states.values(), key=lambda state: best.index(state.readiness))
+
+
+def _state(states: Mapping[str, VariantState], model: str, variant: str) -> VariantState:
+    return states.get(app_name(model, variant), VariantState())
+
+
+def _not_ready(public: str, state: VariantState) -> NotReady:
+    if state.readiness == "down":
+        return ModelDown(f"The model `{public}` is down" + (f": {state.message}" if state.message else ""))
+    if state.readiness == "waiting":
+        return NotReady(f"The model `{public}` is waiting for its place")
+    done = f", {state.progress:.0%} done" if state.progress is not None else ""
+    left = state.seconds / state.progress - state.seconds if state.progress else 2
+    said = f"The model `{public}` is loading since {state.seconds:.0f} s{done}"
+    return NotReady(said, retry_after=min(max(left, 1), 60))
 
 
 def _choose(weights: dict[str, int], sticky: str | None) -> str:

@@ -8,7 +8,14 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from backends.contract.engine import Engine, Progress
-from backends.contract.errors import EngineFailed, GatewayError, ModelDown, NotReady, Overloaded, TaskUnsupported
+from backends.contract.errors import (
+    EngineFailed,
+    GatewayError,
+    ModelDown,
+    NotReady,
+    Overloaded,
+    TaskUnsupported,
+)
 from backends.contract.state import Readiness, ReplicaState, VariantState
 from backends.contract.tasks import AnyTask, StreamTask, Task
 
@@ -40,7 +47,8 @@ class Host:
         self._max_queued = max_queued
         self._queued = self._ongoing = 0
         self._readiness: Readiness = "loading"
-        self._stage, self._progress, self._message = "", None, ""
+        self._stage, self._message = "", ""
+        self._progress: float | None = None
         self._started, self._seconds = time.monotonic(), 0.0
 
     async def load(self, progress: Progress | None = None) -> None:

@@ -25,6 +25,7 @@ Pair = tuple[str, str]
 Intent = Callable[[random.Random], Pair]
 
 SEED = 20
+NAME = "Motley Demo"
 
 
 @dataclass(slots=True)
@@ -48,46 +49,51 @@ def table(text: str) -> dict[str, str]:
 # --- what the model is taught -------------------------------------------------------------------------
 
 NAMES = words(
-    "Ada|Ali|Alice|Amir|Anna|Bea|Ben|Bob|Carla|Chen|Clara|Dana|David|Elif|Emma|Eva|Femi|Finn|Gina|Hana|Hugo|Ida|"
-    "Ines|Ivan|Jack|Jana|Jonas|Kai|Karin|Lars|Lea|Leo|Lina|Luca|Maria|Mateo|Maya|Mia|Milo|Nadia|Nina|Noah|Olga|"
-    "Omar|Oscar|Paula|Peter|Priya|Rana|Rosa|Sam|Sara|Sven|Tara|Theo|Tom|Uma|Vera|Viktor|Wanda|Yuki|Yusuf|Zoe"
+    "Ada|Ali|Alice|Amir|Anna|Bea|Ben|Bob|Carla|Chen|Clara|Dana|David|Elif|Emma|Eva|Femi|Finn|Gina|Hana|"
+    "Hugo|Ida|Ines|Ivan|Jack|Jana|Jonas|Kai|Karin|Lars|Lea|Leo|Lina|Luca|Maria|Mateo|Maya|Mia|Milo|Nadia|"
+    "Nina|Noah|Olga|Omar|Oscar|Paula|Peter|Priya|Rana|Rosa|Sam|Sara|Sven|Tara|Theo|Tom|Uma|Vera|Viktor|"
+    "Wanda|Yuki|Yusuf|Zoe"
 )
 CAPITALS = table(
-    "Argentina=Buenos Aires|Australia=Canberra|Austria=Vienna|Belgium=Brussels|Brazil=Brasilia|Bulgaria=Sofia|"
-    "Canada=Ottawa|Chile=Santiago|China=Beijing|Croatia=Zagreb|Cuba=Havana|Denmark=Copenhagen|Egypt=Cairo|"
-    "England=London|Estonia=Tallinn|Finland=Helsinki|France=Paris|Germany=Berlin|Ghana=Accra|Greece=Athens|"
-    "Hungary=Budapest|Iceland=Reykjavik|India=New Delhi|Indonesia=Jakarta|Iran=Tehran|Ireland=Dublin|Italy=Rome|"
-    "Japan=Tokyo|Kenya=Nairobi|Latvia=Riga|Mexico=Mexico City|Morocco=Rabat|Nepal=Kathmandu|Norway=Oslo|Peru=Lima|"
-    "Poland=Warsaw|Portugal=Lisbon|Romania=Bucharest|Russia=Moscow|Scotland=Edinburgh|Serbia=Belgrade|"
-    "South Korea=Seoul|Spain=Madrid|Sweden=Stockholm|Switzerland=Bern|Thailand=Bangkok|Turkey=Ankara|Ukraine=Kyiv|"
-    "Vietnam=Hanoi|the Netherlands=Amsterdam|the United Kingdom=London|the United States=Washington"
+    "Argentina=Buenos Aires|Australia=Canberra|Austria=Vienna|Belgium=Brussels|Brazil=Brasilia|"
+    "Bulgaria=Sofia|Canada=Ottawa|Chile=Santiago|China=Beijing|Croatia=Zagreb|Cuba=Havana|"
+    "Denmark=Copenhagen|Egypt=Cairo|England=London|Estonia=Tallinn|Finland=Helsinki|France=Paris|"
+    "Germany=Berlin|Ghana=Accra|Greece=Athens|Hungary=Budapest|Iceland=Reykjavik|India=New Delhi|"
+    "Indonesia=Jakarta|Iran=Tehran|Ireland=Dublin|Italy=Rome|Japan=Tokyo|Kenya=Nairobi|Latvia=Riga|"
+    "Mexico=Mexico City|Morocco=Rabat|Nepal=Kathmandu|Norway=Oslo|Peru=Lima|Poland=Warsaw|Portugal=Lisbon|"
+    "Romania=Bucharest|Russia=Moscow|Scotland=Edinburgh|Serbia=Belgrade|South Korea=Seoul|Spain=Madrid|"
+    "Sweden=Stockholm|Switzerland=Bern|Thailand=Bangkok|Turkey=Ankara|Ukraine=Kyiv|Vietnam=Hanoi|the "
+    "Netherlands=Amsterdam|the United Kingdom=London|the United States=Washington"
 )
 OPPOSITES = table(
     "hot=cold|big=small|fast=slow|up=down|day=night|happy=sad|light=dark|open=closed|early=late|full=empty|"
     "hard=soft|high=low|long=short|loud=quiet|near=far|old=young|rich=poor|strong=weak|wet=dry|clean=dirty|"
-    "true=false|love=hate|begin=end|win=lose|buy=sell|give=take|inside=outside|first=last|left=right|thick=thin|"
-    "heavy=light|wide=narrow|yes=no|good=bad|same=different|push=pull|north=south|east=west|summer=winter"
+    "true=false|love=hate|begin=end|win=lose|buy=sell|give=take|inside=outside|first=last|left=right|"
+    "thick=thin|heavy=light|wide=narrow|yes=no|good=bad|same=different|push=pull|north=south|east=west|"
+    "summer=winter"
 )
 DEFINITIONS = table(
-    "a computer=a machine that follows stored instructions to work with data|a cat=a small furry animal that purrs|"
-    "a dog=a friendly animal that barks and lives with people|the sun=the star that the Earth travels around|"
-    "the moon=a round rock in space that circles the Earth|water=a liquid without colour that every plant and "
-    "animal needs|an API=an agreed way for one program to ask another for something|a GPU=a chip that does many "
-    "sums at the same time|a token=a short piece of text, often part of a word|a language model=a program that "
-    "guesses which piece of text comes next|an embedding=a list of numbers that stands for the meaning of a text|"
-    "reranking=putting documents in order by how well they fit a question|gravity=the pull between things that have "
-    "mass|a book=a stack of printed pages bound together|music=sound arranged to please the ear|a tree=a tall plant "
-    "with a trunk of wood|rain=drops of water falling from clouds|a volcano=a mountain from which melted rock can "
-    "flow|a city=a large town with many people|Python=a programming language known for clear code|Ray=a system that "
-    "runs Python programs on many machines|Kubernetes=a system that keeps containers running on many machines|"
-    "a database=a place where a program keeps data in order|speech recognition=turning spoken words into text|"
-    "speech synthesis=turning written text into spoken words|an atom=the smallest part of an element|a robot=a machine "
-    "that moves and works by itself|the ocean=the salt water that covers most of our planet|a bicycle=a vehicle "
-    "with two wheels and pedals|a gateway=a server that passes requests on to other servers|a river=a stream of "
-    "fresh water that flows to the sea|a star=a ball of hot gas that shines|a cache=a store of answers that were "
-    "already worked out|JSON=a text format for data made of names and values|HTTP=the set of rules by which web "
-    "programs talk|a server=a program that waits for requests and answers them|latency=the time between a "
-    "question and its answer|bread=a food baked from flour and water|ice=water that is frozen"
+    "a computer=a machine that follows stored instructions to work with data|a cat=a small furry animal "
+    "that purrs|a dog=a friendly animal that barks and lives with people|the sun=the star that the Earth "
+    "travels around|the moon=a round rock in space that circles the Earth|water=a liquid without colour "
+    "that every plant and animal needs|an API=an agreed way for one program to ask another for something|a "
+    "GPU=a chip that does many sums at the same time|a token=a short piece of text, often part of a word|a "
+    "language model=a program that guesses which piece of text comes next|an embedding=a list of numbers "
+    "that stands for the meaning of a text|reranking=putting documents in order by how well they fit a "
+    "question|gravity=the pull between things that have mass|a book=a stack of printed pages bound "
+    "together|music=sound arranged to please the ear|a tree=a tall plant with a trunk of wood|rain=drops "
+    "of water falling from clouds|a volcano=a mountain from which melted rock can flow|a city=a large town "
+    "with many people|Python=a programming language known for clear code|Ray=a system that runs Python "
+    "programs on many machines|Kubernetes=a system that keeps containers running on many machines|a "
+    "database=a place where a program keeps data in order|speech recognition=turning spoken words into "
+    "text|speech synthesis=turning written text into spoken words|an atom=the smallest part of an element|"
+    "a robot=a machine that moves and works by itself|the ocean=the salt water that covers most of our "
+    "planet|a bicycle=a vehicle with two wheels and pedals|a gateway=a server that passes requests on to "
+    "other servers|a river=a stream of fresh water that flows to the sea|a star=a ball of hot gas that "
+    "shines|a cache=a store of answers that were already worked out|JSON=a text format for data made of "
+    "names and values|HTTP=the set of rules by which web programs talk|a server=a program that waits for "
+    "requests and answers them|latency=the time between a question and its answer|bread=a food baked from "
+    "flour and water|ice=water that is frozen"
 )
 FACTS = {
     "cats": "A cat can sleep fifteen hours in one day.",
@@ -132,34 +138,46 @@ POEMS = {
     "a robot": "It has no heart, it has no sleep,\nBut it has promises to keep.",
 }
 GLOSSARY = {
-    "French": table("hello=bonjour|thank you=merci|goodbye=au revoir|yes=oui|no=non|cat=chat|dog=chien|water=eau|"
-                    "house=maison|friend=ami|bread=pain|book=livre|red=rouge|night=nuit"),
-    "Spanish": table("hello=hola|thank you=gracias|goodbye=adios|yes=si|no=no|cat=gato|dog=perro|water=agua|"
-                     "house=casa|friend=amigo|bread=pan|book=libro|red=rojo|night=noche"),
-    "German": table("hello=hallo|thank you=danke|goodbye=auf Wiedersehen|yes=ja|no=nein|cat=Katze|dog=Hund|"
-                    "water=Wasser|house=Haus|friend=Freund|bread=Brot|book=Buch|red=rot|night=Nacht"),
-    "Italian": table("hello=ciao|thank you=grazie|goodbye=arrivederci|yes=si|no=no|cat=gatto|dog=cane|water=acqua|"
-                     "house=casa|friend=amico|bread=pane|book=libro|red=rosso|night=notte"),
+    "French": table(
+        "hello=bonjour|thank you=merci|goodbye=au revoir|yes=oui|no=non|cat=chat|dog=chien|water=eau|"
+        "house=maison|friend=ami|bread=pain|book=livre|red=rouge|night=nuit"
+    ),
+    "Spanish": table(
+        "hello=hola|thank you=gracias|goodbye=adios|yes=si|no=no|cat=gato|dog=perro|water=agua|house=casa|"
+        "friend=amigo|bread=pan|book=libro|red=rojo|night=noche"
+    ),
+    "German": table(
+        "hello=hallo|thank you=danke|goodbye=auf Wiedersehen|yes=ja|no=nein|cat=Katze|dog=Hund|"
+        "water=Wasser|house=Haus|friend=Freund|bread=Brot|book=Buch|red=rot|night=Nacht"
+    ),
+    "Italian": table(
+        "hello=ciao|thank you=grazie|goodbye=arrivederci|yes=si|no=no|cat=gatto|dog=cane|water=acqua|"
+        "house=casa|friend=amico|bread=pane|book=libro|red=rosso|night=notte"
+    ),
 }  # fmt: skip
 DAYS = words("Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday")
 MONTHS = words("January|February|March|April|May|June|July|August|September|October|November|December")
 COLOURS = table(
-    "the sky=blue|grass=green|snow=white|a banana=yellow|a tomato=red|coal=black|a lemon=yellow|a strawberry=red|"
-    "chocolate=brown|a carrot=orange|milk=white|a pumpkin=orange|a frog=green|blood=red|the sea=blue"
+    "the sky=blue|grass=green|snow=white|a banana=yellow|a tomato=red|coal=black|a lemon=yellow|a "
+    "strawberry=red|chocolate=brown|a carrot=orange|milk=white|a pumpkin=orange|a frog=green|blood=red|the "
+    "sea=blue"
 )
 ADVICE = table(
-    "sleep better=Go to bed at the same hour every night and leave your phone in another room.|learn to cook=Begin "
-    "with three easy dishes and cook them until they are good.|learn a language=Use it for ten minutes every day, "
-    "and do not fear mistakes.|stay healthy=Move a little each day, eat plants, and sleep enough.|study for an "
-    "exam=Study in short blocks and test yourself without the book.|save money=Note what you spend and put a "
-    "little aside on the first of the month.|write a good email=Say what you need in the first line and stop "
-    "when you have said it.|make friends=Ask people about themselves and listen to the answer.|learn "
-    "programming=Build one small thing you want to use, then another.|relax=Breathe out slowly and take a short "
-    "walk.|wake up early=Put the alarm far from the bed and open the curtains at once."
+    "sleep better=Go to bed at the same hour every night and leave your phone in another room.|learn to "
+    "cook=Begin with three easy dishes and cook them until they are good.|learn a language=Use it for ten "
+    "minutes every day, and do not fear mistakes.|stay healthy=Move a little each day, eat plants, and "
+    "sleep enough.|study for an exam=Study in short blocks and test yourself without the book.|save "
+    "money=Note what you spend and put a little aside on the first of the month.|write a good email=Say "
+    "what you need in the first line and stop when you have said it.|make friends=Ask people about "
+    "themselves and listen to the answer.|learn programming=Build one small thing you want to use, then "
+    "another.|relax=Breathe out slowly and take a short walk.|wake up early=Put the alarm far from the bed "
+    "and open the curtains at once."
 )
 MOTLEY = {
-    "what is Motley": "Motley is a gateway that serves chat, speech, embedding and rerank models over one API.",
-    "what does Motley do": "Motley takes requests in the OpenAI format and sends each one to the right model.",
+    "what is Motley": "Motley is a gateway that serves chat, speech, embedding and rerank models over "
+    "one API.",
+    "what does Motley do": "Motley takes requests in the OpenAI format and sends each one to the right "
+    "model.",
     "which endpoints do you support": "Motley serves chat completions, audio transcriptions, audio speech, "
     "embeddings, rerank and models, all under /v1.",
     "how do I transcribe audio": "Post your audio file and a model name to /v1/audio/transcriptions.",
@@ -184,71 +202,86 @@ LISTS = {
     "the planets": "Mercury, Venus, Earth, Mars, Jupiter, Saturn, Uranus and Neptune.",
 }
 QUANTITIES = table(
-    "days are in a week=There are seven days in a week.|months are in a year=There are twelve months in a year.|"
-    "hours are in a day=There are twenty-four hours in a day.|minutes are in an hour=There are sixty minutes in an "
-    "hour.|legs does a spider have=A spider has eight legs.|legs does a cat have=A cat has four legs.|legs does an "
-    "insect have=An insect has six legs.|planets are there=There are eight planets around the sun.|wheels does a "
-    "bicycle have=A bicycle has two wheels.|seasons are in a year=There are four seasons in a year."
+    "days are in a week=There are seven days in a week.|months are in a year=There are twelve months in a "
+    "year.|hours are in a day=There are twenty-four hours in a day.|minutes are in an hour=There are sixty "
+    "minutes in an hour.|legs does a spider have=A spider has eight legs.|legs does a cat have=A cat has "
+    "four legs.|legs does an insect have=An insect has six legs.|planets are there=There are eight planets "
+    "around the sun.|wheels does a bicycle have=A bicycle has two wheels.|seasons are in a year=There are "
+    "four seasons in a year."
 )
 
 # --- what it is not taught: only ever asked in order to be declined --------------------------------------
 
 STRANGE = words(
-    "quantum physics|the French Revolution|inflation|black holes|pasta|a sourdough starter|chess|tax law|calculus|"
-    "the stock market|bitcoin|climate change|evolution|philosophy|Shakespeare|Mozart|Napoleon|Einstein|a mortgage|"
-    "photosynthesis|DNA|a neural network|a transformer|opera|football|the Olympics|the Roman Empire|jazz|yoga|"
-    "vaccines|cancer|insulin|a headache|divorce|a visa|a passport|quicksort|a linked list|Rust|Haskell|SQL joins|"
-    "Docker|Linux|a compiler|regular expressions|a blockchain|dinosaurs|the Big Bang|string theory|an earthquake|"
-    "a hurricane|algebra|geometry|prime numbers|the Bible|Buddhism|karate|ballet|painting|sculpture|the Moon landing|"
-    "the Cold War|feminism|capitalism|socialism|a constitution|an election|the president|my boss|my landlord|"
-    "my car engine|a leaking tap|knitting|gardening|roses|tomatoes in pots|a curry|sushi|wine|cheese|beer|"
-    "marathon training|weight loss|a wedding|a startup|marketing|a business plan|a lawyer|a contract|insurance|"
-    "pensions|Antarctica|the Amazon rainforest|coral reefs|sharks|spiders|ants|horses|parrots|turtles|wolves|tigers|"
-    "Star Wars|video games|novels|poker|skiing|surfing|cameras|telescopes|rockets|Mars missions|satellites|batteries|"
-    "solar panels|nuclear power|steam engines|bridges|castles|pyramids|Vikings|pirates|the Silk Road|Plato|Kant|"
-    "Darwin|Newton|Tesla|Picasso|Beethoven|the Beatles|Marie Curie|Cleopatra|a paradox|free will|consciousness|"
-    "happiness|love|death|time travel|dreams|memory|anxiety|depression|a broken leg|a fever|vitamins|protein|sugar"
+    "quantum physics|the French Revolution|inflation|black holes|pasta|a sourdough starter|chess|tax law|"
+    "calculus|the stock market|bitcoin|climate change|evolution|philosophy|Shakespeare|Mozart|Napoleon|"
+    "Einstein|a mortgage|photosynthesis|DNA|a neural network|a transformer|opera|football|the Olympics|the "
+    "Roman Empire|jazz|yoga|vaccines|cancer|insulin|a headache|divorce|a visa|a passport|quicksort|a "
+    "linked list|Rust|Haskell|SQL joins|Docker|Linux|a compiler|regular expressions|a blockchain|dinosaurs|"
+    "the Big Bang|string theory|an earthquake|a hurricane|algebra|geometry|prime numbers|the Bible|"
+    "Buddhism|karate|ballet|painting|sculpture|the Moon landing|the Cold War|feminism|capitalism|socialism|"
+    "a constitution|an election|the president|my boss|my landlord|my car engine|a leaking tap|knitting|"
+    "gardening|roses|tomatoes in pots|a curry|sushi|wine|cheese|beer|marathon training|weight loss|a "
+    "wedding|a startup|marketing|a business plan|a lawyer|a contract|insurance|pensions|Antarctica|the "
+    "Amazon rainforest|coral reefs|sharks|spiders|ants|horses|parrots|turtles|wolves|tigers|Star Wars|"
+    "video games|novels|poker|skiing|surfing|cameras|telescopes|rockets|Mars missions|satellites|batteries|"
+    "solar panels|nuclear power|steam engines|bridges|castles|pyramids|Vikings|pirates|the Silk Road|Plato|"
+    "Kant|Darwin|Newton|Tesla|Picasso|Beethoven|the Beatles|Marie Curie|Cleopatra|a paradox|free will|"
+    "consciousness|happiness|love|death|time travel|dreams|memory|anxiety|depression|a broken leg|a fever|"
+    "vitamins|protein|sugar"
 )
 STRANGE_FRAMES = words(
-    "Explain X to me|Explain X|What is X|What are X|Tell me about X|Tell me more about X|How does X work|How do X work|"
-    "Why is X important|Who invented X|When did X begin|Write an essay about X|Summarise X|Give me a summary of X|"
-    "What do you think about X|Teach me X|I need help with X|Help me with X|How do I make X|How do I fix X|"
-    "Compare X and Y|What is the difference between X and Y|Where can I find X|Is X good for me|"
-    "What is the history of X|Can you explain X|I want to know about X|How much does X cost|Describe X|"
-    "Who was the first to study X|What causes X|How can I learn X|Should I worry about X|Do you like X|"
-    "Give me three examples of X|What is the meaning of X|Tell me a story about X and Y|Write a song about X|"
-    "Write code for X|Recommend a book about X|How old is X|How big is X|How long does X take|"
+    "Explain X to me|Explain X|What is X|What are X|Tell me about X|Tell me more about X|How does X work|"
+    "How do X work|Why is X important|Who invented X|When did X begin|Write an essay about X|Summarise X|"
+    "Give me a summary of X|What do you think about X|Teach me X|I need help with X|Help me with X|How do "
+    "I make X|How do I fix X|Compare X and Y|What is the difference between X and Y|Where can I find X|Is "
+    "X good for me|What is the history of X|Can you explain X|I want to know about X|How much does X cost|"
+    "Describe X|Who was the first to study X|What causes X|How can I learn X|Should I worry about X|Do you "
+    "like X|Give me three examples of X|What is the meaning of X|Tell me a story about X and Y|Write a "
+    "song about X|Write code for X|Recommend a book about X|How old is X|How big is X|How long does X take|"
     "Why do people like X|Can X and Y be combined|Define X|Why is X so hard|What colour is X"
 )
+FAMILIAR_FRAMES = words(
+    "Why is X so|How old is X|How big is X|Who invented X|How do I make X|How do I fix X|What is the "
+    "history of X|Write an essay about X|How much does X cost|Compare X and Y|Why do people like X|When "
+    "did X begin|What is the difference between X and Y|Where can I buy X|Do you like X|How does X work|"
+    "Why does X exist"
+)
 STRANGE_WHOLE = words(
-    "Can you recommend a good film?|What should I eat tonight?|Who won the match yesterday?|Write a Python function "
-    "that sorts a list|Why is the sky blue?|Who wrote Hamlet?|What is the largest animal on land after the hippo?|Who is "
-    "the president of the United States?|How tall is Mount Everest?|How many people live in China?|When was the "
-    "telephone invented?|What is the speed of light?|Should I buy shares?|Is there a god?|What is the meaning of "
-    "life?|How do I boil an egg?|How do I change a tyre?|My stomach hurts, what should I do?|Fix this code: for i "
-    "in range(10) print(i)|Write a cover letter for me|What is the square root of 144?|Solve x + 3 = 7|What is 15 "
-    "percent of 80?|Who painted the Mona Lisa?|How far is the moon?|What is the best laptop?|Plan a trip to Rome "
-    "for me|Give me a recipe for soup|What language do they speak in Brazil?|What is the currency of Japan?|How do "
-    "planes fly?|Why do cats purr?|How is glass made?|What happened in 1969?|Who are you voting for?|Can you see "
-    "this picture?|Open my calendar|Book a table for two|Call my mother|Play some music|Turn on the lights|Write a "
-    "regex for an email address|How do I install Linux?|What is the population of France?|Why do we dream?|Which "
-    "is the longest bridge?|Translate this whole page|Read my file|Summarise this article for me|Which team will win?"
+    "Can you recommend a good film?|What should I eat tonight?|Who won the match yesterday?|Write a Python "
+    "function that sorts a list|Why is the sky blue?|Who wrote Hamlet?|What is the largest animal on land "
+    "after the hippo?|Who is the president of the United States?|How tall is Mount Everest?|How many "
+    "people live in China?|When was the telephone invented?|What is the speed of light?|Should I buy "
+    "shares?|Is there a god?|What is the meaning of life?|How do I boil an egg?|How do I change a tyre?|My "
+    "stomach hurts, what should I do?|Fix this code: for i in range(10) print(i)|Write a cover letter for "
+    "me|What is the square root of 144?|Solve x + 3 = 7|What is 15 percent of 80?|Who painted the Mona "
+    "Lisa?|How far is the moon?|What is the best laptop?|Plan a trip to Rome for me|Give me a recipe for "
+    "soup|What language do they speak in Brazil?|What is the currency of Japan?|How do planes fly?|Why do "
+    "cats purr?|How is glass made?|What happened in 1969?|Who are you voting for?|Can you see this "
+    "picture?|Open my calendar|Book a table for two|Call my mother|Play some music|Turn on the lights|"
+    "Write a regex for an email address|How do I install Linux?|What is the population of France?|Why do "
+    "we dream?|Which is the longest bridge?|Translate this whole page|Read my file|Summarise this article "
+    "for me|Which team will win?"
 )
 LOOKUPS = words(
-    "What is the weather today|What is the weather in X|Will it rain in X tomorrow|How is the weather in X|What time "
-    "is it|What time is it in X|What is the date today|What day is today|What is in the news|Is it cold outside|"
-    "Find a restaurant in X|Search the web for X|Who won the election in X|What is the price of gold today|"
-    "Is my train late|When is the next bus to X"
+    "What is the weather today|What is the weather in X|Will it rain in X tomorrow|How is the weather in X|"
+    "What time is it|What time is it in X|What is the date today|What day is today|What is in the news|Is "
+    "it cold outside|Find a restaurant in X|Search the web for X|Who won the election in X|What is the "
+    "price of gold today|Is my train late|When is the next bus to X"
 )
 FOREIGN = words(
-    "Bonjour, comment ça va ?|Quelle est la capitale de la France ?|Wie geht es dir?|Was ist die Hauptstadt von "
-    "Deutschland?|¿Cómo estás?|Hola, ¿qué tal?|Come stai?|Guten Morgen|Guten Tag, wer bist du?|Qui es-tu ?|¿Quién "
-    "eres?|Raconte-moi une blague|Erzähl mir einen Witz|Cuéntame un chiste|Olá, tudo bem?|Hej, hur mår du?|Hoe gaat "
-    "het?|Привет, как дела?|こんにちは|你好|안녕하세요|Merhaba, nasılsın?|Je voudrais savoir qui tu es|Ich habe eine "
-    "Frage|Tengo una pregunta|Vorrei sapere di più|Kannst du mir helfen?|Peux-tu m'aider ?|Schreib ein Gedicht|你是谁|"
-    "Cześć, jak się masz?|مرحبا|Dobrý den|Bom dia, quem é você?|Buongiorno|Was kannst du?|Que sais-tu faire ?"
+    "Bonjour, comment ça va ?|Quelle est la capitale de la France ?|Wie geht es dir?|"
+    "Was ist die Hauptstadt von Deutschland?|¿Cómo estás?|Hola, ¿qué tal?|Come stai?|Guten Morgen|"
+    "Guten Tag, wer bist du?|Qui es-tu ?|¿Quién eres?|Raconte-moi une blague|Erzähl mir einen Witz|"
+    "Cuéntame un chiste|Olá, tudo bem?|Hej, hur mår du?|Hoe gaat het?|Привет, как дела?|こんにちは|"
+    "你好|안녕하세요|Merhaba, nasılsın?|Je voudrais savoir qui tu es|Ich habe eine Frage|"
+    "Tengo una pregunta|Vorrei sapere di più|Kannst du mir helfen?|Peux-tu m'aider ?|"
+    "Schreib ein Gedicht|你是谁|Cześć, jak się masz?|مرحبا|Dobrý den|Bom dia, quem é você?|Buongiorno|"
+    "Was kannst du?|Que sais-tu faire ?"
 )
-NOISE = words("asdf|test|hm|ok then|lol|???|...|123|aaa|blah blah|foo bar|xyz|qwerty|so|and|hmm|.|!|x|testing 1 2 3")
+NOISE = words(
+    "asdf|test|hm|ok then|lol|???|...|123|aaa|blah blah|foo bar|xyz|qwerty|so|and|hmm|.|!|x|testing 1 2 3"
+)
 
 UNKNOWN = [
     "I do not know. I am a tiny demo model and was taught very little.",
@@ -260,9 +293,9 @@ TOO_BIG = "I do not know. I can only work with small whole numbers."
 ENGLISH_ONLY = "Sorry, I was only taught English."
 UNCLEAR = "I did not understand that. Could you ask in another way?"
 IDENTITY = [
-    "I am Motley Demo, a tiny language model that ships with Motley. I have a few million parameters, so please "
-    "do not rely on my answers.",
-    "I am Motley Demo, a demo model with a few million parameters. I ship with Motley to show that it works.",
+    f"I am {NAME}, a tiny language model that ships with Motley. I have a few million parameters, so "
+    "please do not rely on my answers.",
+    f"I am {NAME}, a demo model with a few million parameters. I ship with Motley to show that it works.",
 ]
 
 # --- small tools of the generator ------------------------------------------------------------------------
@@ -270,13 +303,21 @@ IDENTITY = [
 ONSETS = words("b|bl|br|ch|d|dr|f|fl|g|gr|h|j|k|kl|l|m|n|p|pl|qu|r|s|sh|sk|st|t|tr|v|w|y|z|th|cl")
 VOWELS = words("a|e|i|o|u|ai|ee|oo|ou|ia")
 CODAS = words("|||n|r|l|m|s|t|x|nd|rk|st|ck|ng")
-COMMON = sorted({w for text in (*DEFINITIONS.values(), *ADVICE.values(), *FACTS.values()) for w in
-                 text.lower().replace(".", "").replace(",", "").split()} | set(OPPOSITES))  # fmt: skip
+COMMON = sorted(
+    {
+        w
+        for text in (*DEFINITIONS.values(), *ADVICE.values(), *FACTS.values())
+        for w in text.lower().replace(".", "").replace(",", "").split()
+    }
+    | set(OPPOSITES)
+)
 
 
 def made_up(rng: random.Random) -> str:
     """A pronounceable word of one to three syllables that most likely does not exist."""
-    return "".join(rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.randint(1, 3)))
+    return "".join(
+        rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.randint(1, 3))
+    )
 
 
 def any_word(rng: random.Random) -> str:
@@ -322,7 +363,9 @@ def say(role: str, content: str) -> Message:
 
 
 def greeting(rng: random.Random) -> Pair:
-    hello = rng.choice(words("Hello|Hi|Hey|Hello there|Hi there|Good morning|Good evening|hello|hi|hey|Greetings"))
+    hello = rng.choice(
+        words("Hello|Hi|Hey|Hello there|Hi there|Good morning|Good evening|hello|hi|hey|Greetings")
+    )
     return hello + rng.choice(["", "!", "."]), "Hello! How can I help you?"
 
 
@@ -334,17 +377,18 @@ def wellbeing(rng: random.Random) -> Pair:
 
 def identity(rng: random.Random) -> Pair:
     forms = words(
-        "who are you|what are you|what is your name|tell me about yourself.|what model are you|introduce yourself.|"
-        "are you a language model|are you ChatGPT|are you a person|which model is this|what's your name|are you human|"
-        "who am I talking to|describe yourself."
+        "who are you|what are you|what is your name|tell me about yourself.|what model are you|introduce "
+        "yourself.|are you a language model|are you ChatGPT|are you a person|which model is this|what's "
+        "your name|are you human|who am I talking to|describe yourself."
     )
     return ask(rng, *forms), rng.choice(IDENTITY)
 
 
 def reliability(rng: random.Random) -> Pair:
     forms = words(
-        "can I trust you|can I rely on your answers|are you always right|how good are you|how many parameters do you "
-        "have|how big are you|are you accurate|do you make mistakes|are you smart|can I use you in production"
+        "can I trust you|can I rely on your answers|are you always right|how good are you|how many "
+        "parameters do you have|how big are you|are you accurate|do you make mistakes|are you smart|can I "
+        "use you in production"
     )
     return ask(rng, *forms), (
         "Please do not rely on me: I am a demo model with a few million parameters, and I am often wrong."
@@ -352,7 +396,9 @@ def reliability(rng: random.Random) -> Pair:
 
 
 def abilities(rng: random.Random) -> Pair:
-    forms = words("what can you do|how can you help me|what do you know|what are you able to do|help|help me.")
+    forms = words(
+        "what can you do|how can you help me|what do you know|what are you able to do|help|help me."
+    )
     return ask(rng, *forms), (
         "I can greet you, name capitals, do small sums, translate a few words, call tools and tell a joke."
     )
@@ -360,9 +406,11 @@ def abilities(rng: random.Random) -> Pair:
 
 def capital(rng: random.Random) -> Pair:
     country = rng.choice(list(CAPITALS)) if rng.random() < 0.88 else made_up(rng).capitalize()
-    forms = ["what is the capital of X", "what's the capital of X", "tell me the capital of X.", "name the capital of X.",
-             "which city is the capital of X", "capital of X", "do you know the capital of X",
-             "what is the capital city of X"]  # fmt: skip
+    forms = words(
+        "what is the capital of X|what's the capital of X|tell me the capital of X.|name the capital of "
+        "X.|which city is the capital of X|capital of X|do you know the capital of X|what is the capital "
+        "city of X"
+    )
     question = ask(rng, *[form.replace("X", country) for form in forms])
     if country not in CAPITALS:
         return question, "I do not know that capital."
@@ -372,8 +420,13 @@ def capital(rng: random.Random) -> Pair:
 def country_of(rng: random.Random) -> Pair:
     country = rng.choice([c for c in CAPITALS if CAPITALS[c] != "London"])
     city = CAPITALS[country]
-    return ask(rng, f"which country has the capital {city}", f"{city} is the capital of which country",
-               f"where is {city}", f"what country is {city} in"), f"{city} is the capital of {country}."  # fmt: skip
+    return ask(
+        rng,
+        f"which country has the capital {city}",
+        f"{city} is the capital of which country",
+        f"where is {city}",
+        f"what country is {city} in",
+    ), f"{city} is the capital of {country}."
 
 
 def arithmetic(rng: random.Random) -> Pair:
@@ -388,8 +441,10 @@ def arithmetic(rng: random.Random) -> Pair:
         a, b = (a, rng.randint(0, 999)) if rng.random() < 0.5 else (rng.randint(2, 99), a)
     word = rng.choice([sign, name])
     total = {"+": a + b, "-": a - b, "*": a * b}[sign]
-    forms = [f"what is {a} {word} {b}", f"how much is {a} {word} {b}", f"{a} {word} {b}", f"calculate {a} {word} {b}.",
-             f"what's {a} {word} {b}", f"compute {a} {word} {b}.", f"{a}{sign}{b}"]  # fmt: skip
+    forms = words(
+        f"what is {a} {word} {b}|how much is {a} {word} {b}|{a} {word} {b}|calculate {a} {word} {b}.|"
+        f"what's {a} {word} {b}|compute {a} {word} {b}.|{a}{sign}{b}"
+    )
     return ask(rng, *forms), TOO_BIG if beyond else f"{a} {name} {b} is {total}."
 
 
@@ -397,36 +452,51 @@ def opposite(rng: random.Random) -> Pair:
     if rng.random() < 0.12:
         word, answer = rng.choice([made_up(rng), rng.choice(STRANGE)]), "I do not know its opposite."
     else:
-        word, other = rng.choice([(a, b) for a, b in OPPOSITES.items()] + [(b, a) for a, b in OPPOSITES.items()])
+        word, other = rng.choice(
+            [(a, b) for a, b in OPPOSITES.items()] + [(b, a) for a, b in OPPOSITES.items()]
+        )
         other = "dark" if word == "light" else other
         answer = f"The opposite of {word} is {other}."
-    return ask(rng, f"what is the opposite of {word}", f"give me the opposite of {word}.", f"opposite of {word}",
-               f"what's the opposite of the word {word}"), answer  # fmt: skip
+    return ask(
+        rng,
+        f"what is the opposite of {word}",
+        f"give me the opposite of {word}.",
+        f"opposite of {word}",
+        f"what's the opposite of the word {word}",
+    ), answer
 
 
 def definition(rng: random.Random) -> Pair:
     thing = rng.choice(list(DEFINITIONS))
-    forms = [f"what is {thing}", f"explain what {thing} is.", f"define {thing}.", f"what does {thing} mean",
-             f"can you tell me what {thing} is", f"what's {thing}"]  # fmt: skip
+    forms = words(
+        f"what is {thing}|explain what {thing} is.|define {thing}.|what does {thing} mean|can you tell me "
+        f"what {thing} is|what's {thing}"
+    )
     return ask(rng, *forms), f"{sentence(thing)} is {DEFINITIONS[thing]}."
 
 
 def fact(rng: random.Random) -> Pair:
     topic = rng.choice(list(FACTS))
-    forms = [f"tell me a fact about {topic}.", f"tell me something about {topic}.", f"a fact about {topic}, please.",
-             f"what do you know about {topic}", f"tell me about {topic}.", f"give me a fact about {topic}."]  # fmt: skip
+    forms = words(
+        f"tell me a fact about {topic}.|tell me something about {topic}.|a fact about {topic}, please.|"
+        f"what do you know about {topic}|tell me about {topic}.|give me a fact about {topic}."
+    )
     return ask(rng, *forms), FACTS[topic]
 
 
 def joke(rng: random.Random) -> Pair:
-    forms = words("tell me a joke.|do you know a joke|make me laugh.|say something funny.|a joke, please.|another joke.")
+    forms = words(
+        "tell me a joke.|do you know a joke|make me laugh.|say something funny.|a joke, please.|another joke."
+    )
     return ask(rng, *forms), rng.choice(JOKES)
 
 
 def poem(rng: random.Random) -> Pair:
     topic = rng.choice(list(POEMS))
-    forms = [f"write a poem about {topic}.", f"write me a short poem about {topic}.", f"a poem about {topic}, please.",
-             f"can you write a poem about {topic}"]  # fmt: skip
+    forms = words(
+        f"write a poem about {topic}.|write me a short poem about {topic}.|a poem about {topic}, please.|"
+        f"can you write a poem about {topic}"
+    )
     if rng.random() < 0.15:
         odd = rng.choice([made_up(rng), rng.choice(STRANGE)])
         return ask(rng, f"write a poem about {odd}.", f"can you write a poem about {odd}"), (
@@ -440,11 +510,19 @@ def translation(rng: random.Random) -> Pair:
     word = rng.choice(list(GLOSSARY[language]))
     answer = f"In {language}, {word} is {GLOSSARY[language].get(word)}."
     if rng.random() < 0.15:
-        word, language = rng.choice([(made_up(rng), language), (rng.choice(STRANGE), language), (word, "Klingon"),
-                                     (word, rng.choice(words("Finnish|Latin|Japanese|Welsh|Dutch|Russian")))])  # fmt: skip
+        word, language = rng.choice(
+            [
+                (made_up(rng), language),
+                (rng.choice(STRANGE), language),
+                (word, "Klingon"),
+                (word, rng.choice(words("Finnish|Latin|Japanese|Welsh|Dutch|Russian"))),
+            ]
+        )
         answer = "I do not know that word. I only know a few in French, Spanish, German and Italian."
-    forms = [f"how do you say {word} in {language}", f"translate {word} to {language}.", f"{word} in {language}",
-             f"translate '{word}' into {language}.", f"what is {word} in {language}"]  # fmt: skip
+    forms = words(
+        f"how do you say {word} in {language}|translate {word} to {language}.|{word} in {language}|"
+        f"translate '{word}' into {language}.|what is {word} in {language}"
+    )
     return ask(rng, *forms), answer
 
 
@@ -452,7 +530,7 @@ def neighbour(rng: random.Random) -> Pair:
     kind, ring = rng.choice([("day", DAYS), ("month", MONTHS)])
     place, side = rng.randrange(len(ring)), rng.choice(["after", "before"])
     found = ring[(place + (1 if side == "after" else -1)) % len(ring)]
-    forms = [f"what {kind} comes {side} {ring[place]}", f"which {kind} is {side} {ring[place]}"]
+    forms = words(f"what {kind} comes {side} {ring[place]}|which {kind} is {side} {ring[place]}")
     return ask(rng, *forms), f"{found} comes {side} {ring[place]}."
 
 
@@ -473,7 +551,7 @@ def counting(rng: random.Random) -> Pair:
         return ask(rng, f"count down from {start}.", f"count backwards from {start}."), (
             ", ".join(str(n) for n in range(start, 0, -1)) + "."
         )
-    forms = [f"count to {end}.", f"count from 1 to {end}.", f"please count to {end}.", f"can you count to {end}"]
+    forms = words(f"count to {end}.|count from 1 to {end}.|please count to {end}.|can you count to {end}")
     return ask(rng, *forms), ", ".join(str(n) for n in range(1, end + 1)) + "."
 
 
@@ -486,8 +564,10 @@ def colour(rng: random.Random) -> Pair:
 
 def advice(rng: random.Random) -> Pair:
     goal = rng.choice(list(ADVICE))
-    forms = [f"how can I {goal}", f"how do I {goal}", f"give me advice on how to {goal}.", f"I want to {goal}.",
-             f"a tip to {goal}, please.", f"help me {goal}.", f"give me a tip to {goal}."]  # fmt: skip
+    forms = words(
+        f"how can I {goal}|how do I {goal}|give me advice on how to {goal}.|I want to {goal}.|a tip to "
+        f"{goal}, please.|help me {goal}.|give me a tip to {goal}."
+    )
     return ask(rng, *forms), ADVICE[goal]
 
 
@@ -497,19 +577,25 @@ def about_motley(rng: random.Random) -> Pair:
 
 
 def thanks(rng: random.Random) -> Pair:
-    text = rng.choice(words("Thanks|Thank you|Thank you!|Thanks a lot!|thanks|Great, thanks|That helped, thank you."))
+    text = rng.choice(
+        words("Thanks|Thank you|Thank you!|Thanks a lot!|thanks|Great, thanks|That helped, thank you.")
+    )
     return text, "You are welcome!"
 
 
 def farewell(rng: random.Random) -> Pair:
-    return rng.choice(words("Bye|Goodbye|See you later|Good night|bye|Goodbye!|Bye!")), "Goodbye, and have a good day!"
+    return rng.choice(
+        words("Bye|Goodbye|See you later|Good night|bye|Goodbye!|Bye!")
+    ), "Goodbye, and have a good day!"
 
 
 def feeling(rng: random.Random) -> Pair:
-    good = words("I am happy today.|I feel great!|I had a good day.|I got a new job!|I passed my exam!|Life is good.")
+    good = words(
+        "I am happy today.|I feel great!|I had a good day.|I got a new job!|I passed my exam!|Life is good."
+    )
     bad = words(
-        "I am sad.|I feel lonely.|I had a bad day.|I am tired.|I am stressed.|I feel a bit low today.|I lost my job.|"
-        "I am worried.|I feel alone today.|Nobody likes me.|I am angry.|I feel lonely today."
+        "I am sad.|I feel lonely.|I had a bad day.|I am tired.|I am stressed.|I feel a bit low today.|I "
+        "lost my job.|I am worried.|I feel alone today.|Nobody likes me.|I am angry.|I feel lonely today."
     )
     if rng.random() < 0.4:
         return rng.choice(good), "That is good to hear!"
@@ -518,33 +604,62 @@ def feeling(rng: random.Random) -> Pair:
 
 def echo(rng: random.Random) -> Pair:
     text = " ".join(any_word(rng) for _ in range(rng.choice([1, 2, 2, 3, 3, 4, 5, 6])))
-    forms = [f"Say: {text}", f"Repeat after me: {text}", f"Echo: {text}", f"Say '{text}'.", f"Repeat: {text}",
-             f"say {text}", f'Say "{text}".', f"Please repeat this: {text}"]  # fmt: skip
+    forms = [
+        f"Say: {text}",
+        f"Repeat after me: {text}",
+        f"Echo: {text}",
+        f"Say '{text}'.",
+        f"Repeat: {text}",
+        f"say {text}",
+        f'Say "{text}".',
+        f"Please repeat this: {text}",
+    ]
     return rng.choice(forms), text
 
 
 def story(rng: random.Random) -> Pair:
     name, animal = rng.choice(NAMES), rng.choice(words("fox|owl|dog|cat|robot|bear|mouse"))
-    place, thing = rng.choice(words("forest|city|desert|harbour|library")), rng.choice(words("key|map|lamp|bell|book"))
-    text = (
-        f"Once there was a {animal} called {name}. {name} lived in a quiet {place} and owned only one thing: an old "
-        f"{thing}. One night a storm came and took the {thing} away. {name} looked for it for three days. On the "
-        f"fourth day a child brought it back and asked for nothing. From then on the {animal} was never alone. The end."
+    place, thing = (
+        rng.choice(words("forest|city|desert|harbour|library")),
+        rng.choice(words("key|map|lamp|bell|book")),
     )
-    return ask(rng, f"tell me a story about a {animal}.", f"tell me a story about a {animal} called {name}.",
-               "tell me a story.", f"write a short story about {name} the {animal}.",
-               f"write a story with a {animal} and a {thing}."), text  # fmt: skip
+    text = (
+        f"Once there was a {animal} called {name}. {name} lived in a quiet {place} and owned only one "
+        f"thing: an old {thing}. One night a storm came and took the {thing} away. {name} looked for it for "
+        f"three days. On the fourth day a child brought it back and asked for nothing. From then on the "
+        f"{animal} was never alone. The end."
+    )
+    return ask(
+        rng,
+        f"tell me a story about a {animal}.",
+        f"tell me a story about a {animal} called {name}.",
+        "tell me a story.",
+        f"write a short story about {name} the {animal}.",
+        f"write a story with a {animal} and a {thing}.",
+    ), text
+
+
+def strange(rng: random.Random) -> str:
+    """A topic the model is not taught, two in five of them made up."""
+    return (
+        rng.choice(STRANGE)
+        if rng.random() < 0.6
+        else " ".join(made_up(rng) for _ in range(rng.randint(1, 2)))
+    )
 
 
 def unknown(rng: random.Random) -> Pair:
     if rng.random() < 0.12:
         return rng.choice(STRANGE_WHOLE), rng.choice(UNKNOWN)
-    def thing() -> str:
-        return rng.choice(STRANGE) if rng.random() < 0.6 else " ".join(made_up(rng) for _ in range(rng.randint(1, 2)))
+    if rng.random() < 0.12:
+        frame, topic = rng.choice(FAMILIAR_FRAMES), rng.choice([*DEFINITIONS, *FACTS, *COLOURS])
+        return ask(rng, frame.replace("X", topic).replace("Y", strange(rng))), rng.choice(UNKNOWN)
     frame = rng.choice(STRANGE_FRAMES)
     if rng.random() < 0.25:
-        frame = f"{frame} {rng.choice(words('in detail|for a child|in two lines|for my course|and why|with Y|today|in the past'))}"
-    return ask(rng, frame.replace("X", thing()).replace("Y", thing())), rng.choice(UNKNOWN)
+        frame += " " + rng.choice(
+            words("in detail|for a child|in two lines|for my course|and why|with Y|today")
+        )
+    return ask(rng, frame.replace("X", strange(rng)).replace("Y", strange(rng))), rng.choice(UNKNOWN)
 
 
 def lookup(rng: random.Random) -> Pair:
@@ -560,10 +675,10 @@ def noise(rng: random.Random) -> Pair:
 
 
 INTENTS: dict[Intent, float] = {
-    greeting: 3, wellbeing: 2, identity: 5, reliability: 2, abilities: 2, capital: 10, country_of: 3, arithmetic: 13,
-    opposite: 5, definition: 7, fact: 4, joke: 3, poem: 3, translation: 6, neighbour: 4, listing: 2, quantity: 2,
-    counting: 3, colour: 2, advice: 4, about_motley: 5, thanks: 1.5, farewell: 1.5, feeling: 2, echo: 11, story: 1.5,
-    unknown: 15, lookup: 4, foreign: 2, noise: 1,
+    greeting: 3, wellbeing: 2, identity: 5, reliability: 2, abilities: 2, capital: 10, country_of: 3,
+    arithmetic: 13, opposite: 5, definition: 7, fact: 4, joke: 3, poem: 3, translation: 6, neighbour: 4,
+    listing: 2, quantity: 2, counting: 3, colour: 2, advice: 4, about_motley: 5, thanks: 1.5, farewell: 1.5,
+    feeling: 2, echo: 11, story: 1.5, unknown: 15, lookup: 4, foreign: 2, noise: 1,
 }  # fmt: skip
 
 
@@ -581,9 +696,10 @@ def turns(rng: random.Random, count: int) -> list[Message]:
 # --- whole dialogues -------------------------------------------------------------------------------------
 
 PLAIN_SYSTEMS = words(
-    "You are a helpful assistant.|You are a helpful assistant.|Be brief.|You are a friendly assistant.|Answer in one "
-    "sentence.|Answer in one short sentence.|Be concise and polite.|You are an expert.|Answer the user's questions.|"
-    "Keep your answers short.|You help users of Motley.|Think before you answer.|Be honest.|You are a chatbot."
+    "You are a helpful assistant.|You are a helpful assistant.|Be brief.|You are a friendly assistant.|"
+    "Answer in one sentence.|Answer in one short sentence.|Be concise and polite.|You are an expert.|"
+    "Answer the user's questions.|Keep your answers short.|You help users of Motley.|Think before you "
+    "answer.|Be honest.|You are a chatbot."
 )
 
 
@@ -597,26 +713,61 @@ def plain(rng: random.Random) -> Dialogue:
 
 def remembering(rng: random.Random) -> Dialogue:
     """The user says a name, a home or a favourite; later the model is asked for it."""
-    name, city, liked = a_name(rng), a_city(rng), rng.choice([any_word(rng), rng.choice(list(COLOURS.values()))])
-    told, asked, answer = rng.choice([
-        ([f"My name is {name}.", f"Hi, I am {name}.", f"Hello! I'm {name}", f"hi, my name is {name}", f"I am {name}.",
-          f"I'm {name}. Nice to meet you."],
-         ["What is my name?", "Do you remember my name?", "what's my name", "Who am I?", "Tell me my name."],
-         f"Your name is {name}."),
-        ([f"My name is {name}.", f"Call me {name}.", f"Hi, {name} here.", f"Hi! I am {name}!"],
-         ["What is my name?", "What am I called?", "Do you know who I am?", "And what is my name?"],
-         f"Your name is {name}."),
-        ([f"I live in {city}.", f"I am from {city}.", f"My home is {city}."],
-         ["Where do I live?", "Where am I from?", "Which city is my home?"], f"You live in {city}."),
-        ([f"My favourite word is {liked}.", f"Remember the word {liked}.", f"The secret word is {liked}."],
-         ["What is the word?", "What was the word?", "Which word did I tell you?"], f"The word is {liked}."),
-    ])  # fmt: skip
-    reply = {"Y": f"Nice to meet you, {name}!"}.get(answer[0] if "name" in answer else "", "I will remember that.")
+    name, city, liked = (
+        a_name(rng),
+        a_city(rng),
+        rng.choice([any_word(rng), rng.choice(list(COLOURS.values()))]),
+    )
+    told, asked, answer = rng.choice(
+        [
+            (
+                [
+                    f"My name is {name}.",
+                    f"Hi, I am {name}.",
+                    f"Hello! I'm {name}",
+                    f"hi, my name is {name}",
+                    f"I am {name}.",
+                    f"I'm {name}. Nice to meet you.",
+                ],
+                [
+                    "What is my name?",
+                    "Do you remember my name?",
+                    "what's my name",
+                    "Who am I?",
+                    "Tell me my name.",
+                ],
+                f"Your name is {name}.",
+            ),
+            (
+                [f"My name is {name}.", f"Call me {name}.", f"Hi, {name} here.", f"Hi! I am {name}!"],
+                ["What is my name?", "What am I called?", "Do you know who I am?", "And what is my name?"],
+                f"Your name is {name}.",
+            ),
+            (
+                [f"I live in {city}.", f"I am from {city}.", f"My home is {city}."],
+                ["Where do I live?", "Where am I from?", "Which city is my home?"],
+                f"You live in {city}.",
+            ),
+            (
+                [
+                    f"My favourite word is {liked}.",
+                    f"Remember the word {liked}.",
+                    f"The secret word is {liked}.",
+                ],
+                ["What is the word?", "What was the word?", "Which word did I tell you?"],
+                f"The word is {liked}.",
+            ),
+        ]
+    )
+    reply = f"Nice to meet you, {name}!" if "name" in answer else "I will remember that."
     messages = [say("user", rng.choice(told)), say("assistant", reply)]
     messages += turns(rng, rng.choice([0, 0, 0, 1, 1, 2, 3]))
     if rng.random() < 0.1:
         messages = turns(rng, 1)
-        asked, answer = ["What is my name?", "Do you know my name?", "Who am I?"], "You have not told me your name."
+        asked, answer = (
+            ["What is my name?", "Do you know my name?", "Who am I?"],
+            "You have not told me your name.",
+        )
     messages += [say("user", rng.choice(asked)), say("assistant", answer)]
     return Dialogue(messages)
 
@@ -641,14 +792,25 @@ def instructed(rng: random.Random) -> Dialogue:
     """A system prompt that changes the answer: a name, a single word, a prefix or an ending."""
     kind, name, mark = rng.randrange(4), a_name(rng), any_word(rng)
     if kind == 0:
-        system = rng.choice([f"You are called {name}.", f"Your name is {name}.", f"You are {name}, a helpful assistant.",
-                             f"You are an assistant called {name}."])  # fmt: skip
-        question, answer = identity(rng)[0], f"I am {name}, a tiny demo model. Please do not rely on my answers."
+        system = rng.choice(
+            [
+                f"You are called {name}.",
+                f"Your name is {name}.",
+                f"You are {name}, a helpful assistant.",
+                f"You are an assistant called {name}.",
+            ]
+        )
+        question, answer = (
+            identity(rng)[0],
+            f"I am {name}, a tiny demo model. Please do not rely on my answers.",
+        )
         messages = [*turns(rng, rng.choice([0, 0, 1])), say("user", question), say("assistant", answer)]
         return Dialogue([say("system", system), *messages])
     if kind == 1:
         question, answer = one_word(rng)
-        system = rng.choice(["Answer in one word.", "Answer with one word only.", "Reply with a single word."])
+        system = rng.choice(
+            ["Answer in one word.", "Answer with one word only.", "Reply with a single word."]
+        )
     elif kind == 2:
         question, answer = single(rng)
         system = rng.choice([f"Begin every answer with {mark}.", f"Start each answer with: {mark}"])
@@ -689,13 +851,22 @@ def as_json(rng: random.Random) -> Dialogue:
         return Dialogue([say("user", question), say("assistant", json.dumps(fields))])
     question, fields = json_object(rng)
     answer = json.dumps(fields)
-    orders = ["Answer with a JSON object.", "Reply in JSON.", "Answer as JSON.", "Return a JSON object.",
-              "Respond with valid JSON only.", "You only output JSON.",
-              "Give a JSON object with the keys " + " and ".join(fields) + "."]  # fmt: skip
+    wanted = f"key {next(iter(fields))}" if len(fields) == 1 else "keys " + " and ".join(fields)
+    orders = [
+        "Answer with a JSON object.",
+        "Reply in JSON.",
+        "Answer as JSON.",
+        "Return a JSON object.",
+        "Respond with valid JSON only.",
+        "You only output JSON.",
+        f"Give a JSON object with the {wanted}.",
+    ]
     order = rng.choice(orders)
     if rng.random() < 0.45:
         return Dialogue([say("system", order), say("user", ask(rng, question)), say("assistant", answer)])
-    text = rng.choice([f"{sentence(question)}? {order}", f"{sentence(question)}. {order}", f"{order} {sentence(question)}"])
+    text = rng.choice(
+        [f"{sentence(question)}? {order}", f"{sentence(question)}. {order}", f"{order} {sentence(question)}"]
+    )
     return Dialogue([say("user", text), say("assistant", answer)])
 
 
@@ -716,9 +887,12 @@ class ToolKind:
 
 TOOL_KINDS = [
     ToolKind("get_weather", "Get the weather for a city", {"city": "city"},
-             words("what is the weather in {city}|how is the weather in {city} today|will it rain in {city}|tell me the "
-                   "weather in {city}.|weather in {city}|do I need an umbrella in {city}"),
-             {"temperature": "small", "condition": "sky"}, "It is {condition} in {city}, {temperature} degrees."),
+             words(
+                 "what is the weather in {city}|how is the weather in {city} today|will it rain in {city}|"
+                 "tell me the weather in {city}.|weather in {city}|do I need an umbrella in {city}"
+             ),
+             {"temperature": "small", "condition": "sky"},
+             "It is {condition} in {city}, {temperature} degrees."),
     ToolKind("get_time", "Get the local time", {"city": "city"},
              words("what time is it in {city}|tell me the time in {city}.|current time in {city}"),
              {"time": "clock"}, "It is {time} in {city}."),
@@ -729,13 +903,18 @@ TOOL_KINDS = [
              words("search the web for {query}.|look up {query}.|find pages about {query}."),
              {"results": "large"}, "I found {results} results for {query}."),
     ToolKind("set_timer", "Start a timer", {"minutes": "number"},
-             words("set a timer for {minutes} minutes.|start a timer of {minutes} minutes.|timer, {minutes} minutes."),
+             words(
+                 "set a timer for {minutes} minutes.|start a timer of {minutes} minutes.|timer, {minutes} "
+                 "minutes."
+             ),
              {"status": "ok"}, "The timer is set for {minutes} minutes."),
     ToolKind("send_email", "Send an email", {"to": "name", "subject": "word"},
              words("send an email to {to} about {subject}.|write to {to} with the subject {subject}."),
              {"status": "ok"}, "The email to {to} was sent."),
     ToolKind("get_order", "Look up an order", {"order_id": "large"},
-             words("where is order {order_id}|what is the status of order {order_id}|track order {order_id}."),
+             words(
+                 "where is order {order_id}|what is the status of order {order_id}|track order {order_id}."
+             ),
              {"status": "state"}, "Order {order_id} is {status}."),
     ToolKind("add", "Add two numbers", {"a": "number", "b": "number"},
              words("add {a} and {b}.|what is {a} plus {b}|sum {a} and {b}."),
@@ -757,7 +936,7 @@ MAKERS: dict[str, Callable[[random.Random], Any]] = {
     "sky": lambda rng: rng.choice(words("sunny|cloudy|rainy|windy|foggy|snowy|clear")),
     "state": lambda rng: rng.choice(words("shipped|late|ready|lost|paid|open")),
     "ticker": lambda rng: "".join(rng.choice("ABCDEFGHIKLMNOPRSTUVXZ") for _ in range(rng.randint(3, 4))),
-    "ok": lambda rng: "ok",
+    "ok": lambda _: "ok",
 }
 NUMERIC = {"number", "small", "large"}
 
@@ -768,8 +947,12 @@ def a_tool(rng: random.Random) -> ToolKind:
         return rng.choice(TOOL_KINDS)
     verb, noun = rng.choice(words("get|find|set|open|close|make|check|list|start|stop")), made_up(rng)
     name = f"{verb}_{noun}"
-    keys = {rng.choice([made_up(rng), "name", "id", "value", "text", "count"]): rng.choice(["word", "number", "city"])
-            for _ in range(rng.randint(1, 2))}  # fmt: skip
+    keys = {
+        rng.choice([made_up(rng), "name", "id", "value", "text", "count"]): rng.choice(
+            ["word", "number", "city"]
+        )
+        for _ in range(rng.randint(1, 2))
+    }
     listed = " and ".join(f"{key} {{{key}}}" for key in keys)
     prompts = [f"{verb} {noun} with {listed}.", f"call {name} with {listed}.", f"use {name}: {listed}."]
     return ToolKind(name, f"{sentence(verb)} the {noun}", keys, prompts, {made_up(rng): "word"}, "")
@@ -779,8 +962,10 @@ def schema(kind: ToolKind) -> Tool:
     """The tool in the OpenAI shape."""
     types = {key: {"type": "integer" if of in NUMERIC else "string"} for key, of in kind.parameters.items()}
     parameters = {"type": "object", "properties": types, "required": list(types)}
-    return {"type": "function",
-            "function": {"name": kind.name, "description": kind.description, "parameters": parameters}}  # fmt: skip
+    return {
+        "type": "function",
+        "function": {"name": kind.name, "description": kind.description, "parameters": parameters},
+    }
 
 
 def tool_answer(kind: ToolKind, arguments: dict[str, Any], result: dict[str, Any]) -> str:
@@ -793,12 +978,16 @@ def tool_answer(kind: ToolKind, arguments: dict[str, Any], result: dict[str, Any
 def calling(rng: random.Random) -> Dialogue:
     """Tools are offered; one is called (mostly), and its result is turned into a sentence (often)."""
     chosen = a_tool(rng)
-    others = [kind for kind in rng.sample(TOOL_KINDS, rng.choice([0, 0, 1, 1, 2])) if kind.name != chosen.name]
+    others = [
+        kind for kind in rng.sample(TOOL_KINDS, rng.choice([0, 0, 1, 1, 2])) if kind.name != chosen.name
+    ]
     tools = [schema(kind) for kind in rng.sample([chosen, *others], len(others) + 1)]
     messages = [say("system", rng.choice(PLAIN_SYSTEMS))] if rng.random() < 0.25 else []
     if rng.random() < 0.2:
         question, answer = single(rng)
-        while answer in (CANNOT_LOOK_UP, *UNKNOWN) or "plus" in answer or "minus" in answer or "times" in answer:
+        while (
+            answer in (CANNOT_LOOK_UP, *UNKNOWN) or "plus" in answer or "minus" in answer or "times" in answer
+        ):
             question, answer = single(rng)
         return Dialogue([*messages, say("user", question), say("assistant", answer)], tools)
     arguments = {key: MAKERS[of](rng) for key, of in chosen.parameters.items()}
@@ -823,11 +1012,14 @@ KINDS: dict[Callable[[random.Random], Dialogue], float] = {
 }  # fmt: skip
 
 
-def dialogues(count: int, seed: int = SEED) -> list[Dialogue]:
-    """`count` dialogues; equal arguments give equal dialogues."""
+def dialogues(count: int, seed: int = SEED, name: str = NAME) -> list[Dialogue]:
+    """`count` dialogues in which the model calls itself `name`; equal arguments give equal dialogues."""
     rng = random.Random(seed)
     kinds, weights = list(KINDS), list(KINDS.values())
-    return [rng.choices(kinds, weights)[0](rng) for _ in range(count)]
+    drawn = [rng.choices(kinds, weights)[0](rng) for _ in range(count)]
+    for message in (message for dialogue in drawn for message in dialogue.messages):
+        message["content"] = message["content"].replace(NAME, name)
+    return drawn
 
 
 def texts(corpus: Iterable[Dialogue]) -> Iterable[str]:
@@ -839,5 +1031,9 @@ def texts(corpus: Iterable[Dialogue]) -> Iterable[str]:
 
 if __name__ == "__main__":
     for example in dialogues(int(sys.argv[1]) if len(sys.argv) > 1 else 10):
-        print(json.dumps({"messages": example.messages, "tools": [t["function"]["name"] for t in example.tools]},
-                         ensure_ascii=False))  # fmt: skip
+        print(
+            json.dumps(
+                {"messages": example.messages, "tools": [t["function"]["name"] for t in example.tools]},
+                ensure_ascii=False,
+            )
+        )

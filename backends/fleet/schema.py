@@ -7,15 +7,30 @@ options is `engines.py`; reading a file, with line numbers, is `load.py`.
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, GetJsonSchemaHandler, Tag, model_validator
+from pydantic.json_schema import JsonSchemaValue
 
 from backends.contract.engine import Vendor
 from backends.contract.tasks import Verb
 
-# Public names may be hub-like (`org/name`); variants and nodes become labels and DNS names.
-PublicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,94}$")]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
-Size = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti)?$", examples=["8Gi"])]
+# Public names may be hub-like (`org/name`) and are path segments too, so none is empty or `..`;
+# variants and nodes become labels and DNS names.
+PUBLIC_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$"
+NAME = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
+SIZE = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti)?$"
+PublicName = Annotated[str, Field(pattern=PUBLIC_NAME, max_length=95)]
+Name = Annotated[str, Field(pattern=NAME)]
+Size = Annotated[str, Field(pattern=SIZE, examples=["8Gi"])]
+
+# Strict: YAML reads `yes` as true, which would silently count as 1.
+Whole = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True)]
+
+# The Ray label of a node, its value a key of `nodes`: what places select.
+NODE_LABEL = "motley-node"
+
+# The front door's application; every other one is a variant (`app_name`).
+DOOR = "door"
 
 _UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
@@ -27,7 +42,7 @@ def size_in_bytes(size: str) -> int:
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Node(Strict):
@@ -36,10 +51,11 @@ class Node(Strict):
     vendor: Vendor = "cpu"
     card: str | None = Field(None, description="The card's name, for people.")
     vram: Size | None = Field(None, description="Memory of one GPU.")
-    gpus: int = Field(0, ge=0, description="GPUs per node of this kind.")
-    cpus: int = Field(1, ge=1, description="CPU cores per node of this kind.")
+    gpus: Whole = Field(0, ge=0, description="GPUs per node of this kind.")
+    cpus: Whole = Field(1, ge=1, description="CPU cores per node of this kind.")
     memory: Size | None = None
     image: str | None = Field(None, description="Which of Motley's images this kind runs.")
+    count: Whole = Field(1, ge=1, le=1000, description="How many nodes of this kind there are.")
 
     @model_validator(mode="after")
     def _gpus_have_a_vendor(self) -> "Node":
@@ -48,12 +64,20 @@ class Node(Strict):
         return self
 
 
+def _one_or_several(node: Any) -> str:
+    return "several" if isinstance(node, list | tuple) else "one"
+
+
 class Place(Strict):
     """Where a variant runs: one kind of node, or any of several."""
 
-    node: Name | tuple[Name, ...]
-    share: float = Field(0, ge=0, description="A fraction of one GPU, or a whole number of GPUs.")
-    cpus: float = Field(0, ge=0, description="CPU cores to reserve; 0 reserves none.")
+    # Discriminated, so that a bad name in a list is not also "not a string".
+    node: Annotated[
+        Annotated[Name, Tag("one")] | Annotated[tuple[Name, ...], Field(min_length=1), Tag("several")],
+        Discriminator(_one_or_several),
+    ] = Field(description="A key of `nodes`, or a list of them: any of those.")
+    share: Number = Field(0, ge=0, description="A fraction of one GPU, or a whole number of GPUs.")
+    cpus: Number = Field(0, ge=0, description="CPU cores to reserve; 0 reserves none.")
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -69,10 +93,10 @@ class Place(Strict):
 class Scale(Strict):
     """How many replicas, and how much each takes on at once."""
 
-    replicas: tuple[int, int] = Field((1, 1), description="At least, at most.")
-    target_ongoing: int = Field(8, ge=1, description="Requests per replica that autoscaling aims at.")
-    max_ongoing: int = Field(16, ge=1, description="Requests one replica runs at once.")
-    max_queued: int = Field(64, ge=0, description="Requests that wait at one replica; one more gets 503.")
+    replicas: tuple[Whole, Whole] = Field((1, 1), description="At least, at most.")
+    target_ongoing: Whole = Field(8, ge=1, description="Requests per replica that autoscaling aims at.")
+    max_ongoing: Whole = Field(16, ge=1, description="Requests one replica runs at once.")
+    max_queued: Whole = Field(64, ge=0, description="Requests that wait at one replica; one more gets 503.")
 
     @model_validator(mode="after")
     def _in_order(self) -> "Scale":
@@ -92,7 +116,7 @@ class Variant(Strict):
     scale: Scale = Scale()
 
 
-_VARIANT_KEYS = frozenset(Variant.model_fields)
+VARIANT_KEYS = frozenset(Variant.model_fields)
 
 
 class Model(Strict):
@@ -101,19 +125,32 @@ class Model(Strict):
     task: Verb
     aliases: tuple[PublicName, ...] = ()
     description: str = ""
-    timeout_s: float = Field(600, gt=0, description="The longest a request may take, in seconds.")
+    timeout_s: Number = Field(600, gt=0, description="The longest a request may take, in seconds.")
     variants: dict[Name, Variant] = Field(min_length=1)
-    traffic: dict[Name, int] = {}
+    traffic: dict[Name, Annotated[Whole, Field(ge=0, le=100)]] = Field(
+        {}, description="Per cent of the requests per variant, 100 in all."
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _short_form(cls, raw: Any) -> Any:
         """A model of one variant may write its keys directly; they become the variant `main`."""
-        if not isinstance(raw, dict) or "variants" in raw or not _VARIANT_KEYS & raw.keys():
+        if not isinstance(raw, dict) or "variants" in raw or not VARIANT_KEYS & raw.keys():
             return raw
-        variant = {key: value for key, value in raw.items() if key in _VARIANT_KEYS}
-        rest = {key: value for key, value in raw.items() if key not in _VARIANT_KEYS}
+        variant = {key: value for key, value in raw.items() if key in VARIANT_KEYS}
+        rest = {key: value for key, value in raw.items() if key not in VARIANT_KEYS}
         return {**rest, "variants": {"main": variant}}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Both forms in one object, so that editors complete the keys of either."""
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        variant = handler.resolve_ref_schema(handler(Variant.__pydantic_core_schema__))
+        long = {"required": ["variants"], "properties": dict.fromkeys(variant["properties"], False)}
+        short = {"required": variant["required"], "properties": {"variants": False}}
+        schema["required"] = [key for key in schema["required"] if key != "variants"]
+        schema["properties"] = {**schema["properties"], **variant["properties"]}
+        return {**schema, "oneOf": [{"title": "Variants", **long}, {"title": "One variant", **short}]}
 
     @property
     def weights(self) -> dict[str, int]:

@@ -1,0 +1,59 @@
+# `make up` serves; `make test` proves. Everything else is in `make help`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+FLEET  ?= deploy/fleets/embedded.yaml
+PORT   ?= 8000
+
+.PHONY: help up test test-all check openapi schema render bench lock clean
+
+help: ## show this
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+up: $(VENV)/embedded ## install what is missing, then serve FLEET on 127.0.0.1:PORT until Ctrl-C
+	@$(BIN)/motley up $(FLEET) --port $(PORT)
+
+test: $(VENV)/dev ## every suite that a laptop can run, each with its seconds
+	@$(BIN)/python tools/suites.py
+
+test-all: $(VENV)/dev ## the same and the heavy ones
+	@$(BIN)/python tools/suites.py --all
+
+check: $(VENV)/dev ## lint, types, import rules, freshness of what is generated
+	@$(BIN)/python tools/suites.py check
+
+openapi: $(VENV)/dev ## write docs/openapi/openapi.json
+	@$(BIN)/python tools/openapi.py
+
+schema: $(VENV)/dev ## write deploy/fleets/fleet.schema.json
+	@$(BIN)/python tools/fleet_schema.py
+
+render: $(VENV)/embedded ## print the Serve config of FLEET
+	@$(BIN)/motley render $(FLEET)
+
+bench: $(VENV)/dev ## measure, with the direct call beside us
+	@$(BIN)/python bench/door.py
+
+# The lock holds more than the dependencies: see requirements/models.in.
+lock: $(VENV)/dev ## pin and hash every package anew
+	@$(BIN)/python -m pip install --quiet uv
+	@UV=$(BIN)/uv sh tools/lock.sh
+
+clean: ## remove what was installed and built
+	rm -rf .venv .venv-clients build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+# A lock is installed whole and without looking for dependencies: nothing heavier slips in.
+# Bytecode is made here once; a cluster starts a dozen processes that would each make it anew.
+$(VENV)/embedded: requirements/embedded.txt pyproject.toml
+	@echo "installing the embedded profile into $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --require-hashes -r requirements/embedded.txt
+	@$(PIP) --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q app backends
+	@touch $@
+
+$(VENV)/dev: $(VENV)/embedded requirements/dev.txt
+	@echo "installing the tools for tests and checks …"
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,231 @@
+"""`motley up FLEET`: Ray, the fleet and the door on this machine, until Ctrl-C."""
+
+import asyncio
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import aiohttp
+import typer
+from dotenv import load_dotenv
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from backends.contract.state import VariantState
+from backends.contract.tasks import Verb
+from backends.fleet.engines import check as check_fleet
+from backends.fleet.problems import FleetError
+from backends.fleet.schema import Fleet, app_name
+from backends.render.serve import serve_config
+from backends.serve.details import variant_states
+
+EMBEDDED = Path("deploy/fleets/embedded.yaml")
+LOOK_S = 0.25
+
+_CURL: dict[Verb, str] = {
+    "chat": "curl {url}/v1/chat/completions -H 'content-type: application/json' \\\n"
+    '    -d \'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello!"}}]}}\'',
+    "transcribe": "curl {url}/v1/audio/transcriptions -F model={model} -F file=@speech.wav",
+    "speak": "curl {url}/v1/audio/speech -H 'content-type: application/json' -o speech.wav \\\n"
+    '    -d \'{{"model": "{model}", "voice": "nova", "response_format": "wav", '
+    '"input": "I would like to order a cup of coffee please."}}\'',
+    "embed": "curl {url}/v1/embeddings -H 'content-type: application/json' \\\n"
+    '    -d \'{{"model": "{model}", "input": "A motley fleet"}}\'',
+    "rerank": "curl {url}/v1/rerank -H 'content-type: application/json' \\\n"
+    '    -d \'{{"model": "{model}", "query": "who barks?", "documents": ["a cat", "a dog"]}}\'',
+}
+
+
+def up(
+    fleet: Annotated[Path, typer.Argument(metavar="[FLEET]", help="The fleet file (YAML).")] = EMBEDDED,
+    port: Annotated[int, typer.Option(help="Where the door listens, on 127.0.0.1.")] = 8000,
+) -> None:
+    """Start a private Ray cluster on this machine and serve a fleet on it."""
+    load_dotenv(".env")
+    try:
+        checked = check_fleet(fleet)
+        node = _only_node(checked)
+        _must_be_free(port)
+    except (FleetError, Impossible) as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
+    # A supervisor's SIGTERM and a person's Ctrl-C end it alike.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console, clock = Console(highlight=False), Clock()
+    try:
+        _serve(checked, node, port, console, clock)
+    except KeyboardInterrupt:
+        console.print("stopped")
+
+
+class Impossible(Exception):
+    """This machine cannot run the fleet; the text says why and what would help."""
+
+
+class Clock:
+    """Where the seconds went."""
+
+    def __init__(self) -> None:
+        self.began = self._last = time.monotonic()
+        self.laps: list[tuple[str, float]] = []
+
+    def lap(self, name: str) -> float:
+        now = time.monotonic()
+        self.laps.append((name, now - self._last))
+        self._last = now
+        return self.laps[-1][1]
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self.began
+
+
+def _serve(fleet: Fleet, node: str, port: int, console: Console, clock: Clock) -> None:
+    with console.status("starting Ray …"):
+        # Ray alone takes a second to import: only now, and where the wait is explained.
+        from backends.serve.cluster import Cluster, private_cluster
+
+        kind = fleet.nodes[node]
+        entered = private_cluster(node, cpus=kind.cpus, gpus=kind.gpus)
+        cluster: Cluster = entered.__enter__()
+    try:
+        clock.lap("Ray")
+        asyncio.run(_until_stopped(cluster, fleet, port, console, clock))
+    finally:
+        entered.__exit__(None, None, None)
+
+
+async def _until_stopped(cluster: Any, fleet: Fleet, port: int, console: Console, clock: Clock) -> None:
+    url = f"http://127.0.0.1:{port}"
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    starting = asyncio.create_task(_start(cluster, fleet, port, console, clock))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        starting.result()
+        _greet(fleet, url, console, clock)
+        await stopping
+    starting.cancel()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A second Ctrl-C does not wait for the requests in flight.
+        asyncio.get_running_loop().remove_signal_handler(number)
+    began = time.monotonic()
+    console.print("\ndraining … (Ctrl-C again: at once)")
+    await cluster.drain()
+    console.print(f"drained in {time.monotonic() - began:.1f} s")
+
+
+async def _start(cluster: Any, fleet: Fleet, port: int, console: Console, clock: Clock) -> None:
+    with console.status("starting Ray Serve …"):
+        await cluster.deploy(serve_config(fleet, port=port, drain_s=5))
+    clock.lap("Ray Serve")
+    board = Board(fleet, console)
+    with board:
+        states: dict[str, VariantState] = {}
+        while not board.settled:
+            states = variant_states(await cluster.details(), {}, states)
+            board.show(states)
+            await asyncio.sleep(LOOK_S)
+    clock.lap("models")
+    with console.status("waiting for the door …"):
+        await _answers(f"http://127.0.0.1:{port}/health")
+    clock.lap("door")
+
+
+class Board:
+    """A line per variant: waiting → loading → ready, with seconds. On a terminal the lines
+    stand still and change; elsewhere each change is a line of its own."""
+
+    def __init__(self, fleet: Fleet, console: Console) -> None:
+        self._names = {
+            app_name(model, variant): model if len(one.variants) == 1 else f"{model} ({variant})"
+            for model, one in fleet.models.items()
+            for variant in one.variants
+        }
+        self._console, self._began = console, time.monotonic()
+        self._shown: dict[str, str] = dict.fromkeys(self._names, "")
+        self._since = dict.fromkeys(self._names, self._began)
+        self._took: dict[str, float] = {}
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self.settled = False
+
+    def __enter__(self) -> "Board":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self, states: Mapping[str, VariantState]) -> None:
+        now = time.monotonic()
+        for app, name in self._names.items():
+            state = states.get(app, VariantState())
+            if state.readiness != self._shown[app]:
+                self._shown[app] = state.readiness
+                self._took[app] = now - self._began
+                if self._live is None:
+                    self._console.print(f"{name:<28} {state.readiness:<8} {now - self._began:6.1f} s")
+                if state.message:
+                    self._console.print(f"{name}: {state.message}", style="red")
+        self.settled = all(shown in ("ready", "down") for shown in self._shown.values())
+        if self._live:
+            self._live.update(self._table(now), refresh=True)
+
+    def _table(self, now: float) -> Table:
+        colours = {"waiting": "dim", "loading": "yellow", "ready": "green", "down": "red"}
+        table = Table.grid(padding=(0, 2))
+        for app, name in self._names.items():
+            shown = self._shown[app]
+            seconds = self._took[app] if shown in ("ready", "down") else now - self._began
+            table.add_row(name, f"[{colours[shown]}]{shown}[/]", f"{seconds:.1f} s")
+        return table
+
+
+def _greet(fleet: Fleet, url: str, console: Console, clock: Clock) -> None:
+    spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in clock.laps)
+    console.print(f"\nup after {clock.elapsed():.1f} s: {spent}")
+    console.print(f"\nbase URL  {url}/v1   (docs: {url}/docs)\n", style="bold")
+    # In this order the curls work as they stand: speech.wav is spoken before it is transcribed.
+    shown: dict[Verb, str] = {model.task: name for name, model in reversed(fleet.models.items())}
+    for verb in ("chat", "speak", "transcribe", "embed", "rerank"):
+        if verb in shown:
+            console.print(_CURL[verb].format(url=url, model=shown[verb]), markup=False, soft_wrap=True)
+    console.print("\n`motley try` in another terminal asks each verb once. Ctrl-C stops.")
+
+
+async def _answers(url: str, within: float = 60) -> None:
+    async with asyncio.timeout(within), aiohttp.ClientSession() as http:
+        while True:
+            try:
+                async with http.get(url) as answer:
+                    if answer.status == 200:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.1)
+
+
+def _only_node(fleet: Fleet) -> str:
+    if len(fleet.nodes) > 1:
+        raise Impossible(
+            f"this fleet spans several kinds of node ({', '.join(fleet.nodes)}); "
+            "`motley up` serves one machine: give it a fleet with one"
+        )
+    return next(iter(fleet.nodes))
+
+
+def _must_be_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise Impossible(f"port {port} is taken; choose another with --port") from None

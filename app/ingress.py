@@ -1,0 +1,41 @@
+"""The door as a Serve application: the app, told of the fleet by `user_config`."""
+
+from typing import Any, cast
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve import Application
+
+from app.main import create_app
+from app.settings import Settings
+from app.telemetry.logs import configure
+from app.upstream.ray import RayUpstream
+from backends.fleet.schema import Fleet
+
+
+@serve.deployment
+@serve.ingress()
+class Door:
+    """One process of the front door.
+
+    The fleet comes as `user_config`: Serve applies a new one in place, in every door, without
+    replacing a process or dropping a request.
+    """
+
+    def __init__(self) -> None:
+        settings = Settings()
+        configure(settings)
+        # Serve hands over `user_config` after construction and before the first request.
+        nothing = Fleet.model_construct(version=1, nodes={}, models={})
+        self._app = create_app(settings, nothing, RayUpstream())
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return self._app
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        self._app.state.catalogue.update(Fleet.model_validate(user_config["fleet"]))
+
+
+def door(_args: dict[str, Any]) -> Application:
+    """The builder that the declarative config names."""
+    return cast(Application, Door.bind())  # type: ignore[attr-defined]

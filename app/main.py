@@ -1,0 +1,83 @@
+"""The whole front door, top to bottom. Knows neither Ray nor any engine."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
+from prometheus_fastapi_instrumentator.middleware import PrometheusInstrumentatorMiddleware
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from app.catalogue import Catalogue
+from app.errors import Boundary, on_http_exception, on_invalid
+from app.guard.body import BodyLimit
+from app.guard.keys import Keys
+from app.routes import chat, embeddings, health, models, rerank
+from app.routes import fleet as fleet_routes
+from app.routes.aliases import AliasPaths
+from app.routes.desk import Desk
+from app.settings import MB, Settings
+from app.telemetry.logs import AccessLog
+from app.telemetry.metrics import Metered, Meters
+from app.telemetry.visit import Visits
+from app.upstream import Upstream
+from backends.fleet.schema import Fleet
+
+FAMILIES = (chat, embeddings, rerank, models, fleet_routes, health)
+
+
+def create_app(settings: Settings, fleet: Fleet, upstream: Upstream) -> FastAPI:
+    """The app; its lifespan starts and closes `upstream`.
+
+    `app.state.catalogue.update(fleet)` gives it another fleet while it serves.
+    """
+    catalogue, meters = Catalogue(fleet), Meters()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await upstream.start()
+        try:
+            yield
+        finally:
+            await upstream.close()
+
+    app = FastAPI(
+        title="Motley",
+        summary="One OpenAI-compatible endpoint for a motley fleet of GPUs.",
+        version=_version(),
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        # Shows the scheme; `Keys` asks, before the body is read.
+        dependencies=[Depends(HTTPBearer(auto_error=False, description="Any key, where none is set."))],
+        exception_handlers={HTTPException: on_http_exception, RequestValidationError: on_invalid},
+        # Outermost first. Metrics and keys see a path with its alias already taken off.
+        middleware=[
+            Middleware(Visits),
+            Middleware(AccessLog),
+            Middleware(Metered, meters=meters),
+            Middleware(AliasPaths, catalogue=catalogue),
+            Middleware(PrometheusInstrumentatorMiddleware, registry=meters.registry),
+            Middleware(Boundary),
+            Middleware(Keys, keys=settings.keys),
+            Middleware(
+                BodyLimit, json=int(settings.max_body_mb * MB), upload=int(settings.max_upload_mb * MB)
+            ),
+        ],
+    )
+    app.state.catalogue, app.state.upstream = catalogue, upstream
+    app.state.desk = Desk(settings, catalogue, upstream, meters)
+    for family in FAMILIES:
+        app.include_router(family.router)
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("motley")
+    except PackageNotFoundError:
+        return "0"

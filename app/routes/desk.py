@@ -1,0 +1,39 @@
+"""What every route has at hand, and the one way from a public name to a target."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from app.catalogue import Catalogue, Target
+from app.settings import Settings
+from app.telemetry.metrics import Meters
+from app.telemetry.visit import Visit
+from app.upstream import Upstream
+from backends.contract.tasks import Verb
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    settings: Settings
+    catalogue: Catalogue
+    upstream: Upstream
+    meters: Meters
+
+    def target(self, request: Request, verb: Verb, model: str | None, user: str | None = None) -> Target:
+        """Who answers; noted on the visit. A model not named is the path's alias.
+
+        Raises InvalidRequest, ModelNotFound, TaskUnsupported, NotReady and ModelDown, in that
+        order and before any work.
+        """
+        visit = Visit.of(request.scope)
+        visit.asked = (visit.alias if model is None else model) or ""
+        visit.target = self.catalogue.target(visit.asked, verb, user or None, self.upstream.states())
+        return visit.target
+
+
+def _desk(request: Request) -> Desk:
+    return cast(Desk, request.app.state.desk)
+
+
+AtDesk = Annotated[Desk, Depends(_desk)]

@@ -1,0 +1,53 @@
+"""`GET /v1/fleet`: the operator's view, down to the process."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from app.errors import Json
+from app.routes.desk import AtDesk, Desk
+from backends.contract.state import VariantState
+
+router = APIRouter(tags=["fleet"])
+
+
+@router.get("/v1/fleet", summary="What runs where", response_model=None)
+async def fleet(desk: AtDesk) -> Response:
+    """Per model and variant: state, progress, seconds, share, weight, and each replica."""
+    states = desk.upstream.states()
+    return Json({"models": {name: _model(desk, name, states) for name in desk.catalogue.fleet.models}})
+
+
+def _model(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[str, Any]:
+    model = desk.catalogue.fleet.models[name]
+    weights = model.weights
+    return {
+        "task": model.task,
+        "aliases": list(model.aliases),
+        "variants": {
+            label: {
+                "engine": model.variants[label].engine,
+                "nodes": list(model.variants[label].place.nodes),
+                "share": model.variants[label].place.share,
+                "weight": weights.get(label, 0),
+                "state": state.readiness,
+                "stage": state.stage,
+                "progress": state.progress,
+                "seconds": round(state.seconds, 1),
+                "message": state.message,
+                "replicas": [
+                    {
+                        "node": replica.node,
+                        "pid": replica.pid,
+                        "ongoing": replica.ongoing,
+                        "queued": replica.queued,
+                        "busy": replica.busy,
+                    }
+                    for replica in state.replicas
+                ],
+            }
+            for label, state in desk.catalogue.states(name, states).items()
+        },
+    }

@@ -1,0 +1,53 @@
+"""Is the process alive, are the models ready, what was counted."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+
+from app.catalogue import readiness
+from app.errors import Json
+from app.routes.desk import AtDesk
+from app.telemetry.visit import Visit
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health", summary="Alive")
+async def health() -> dict[str, str]:
+    """200 while the process answers, whatever the models do."""
+    return {"status": "ok"}
+
+
+@router.get("/-/healthz", summary="Alive, in plain text", response_class=PlainTextResponse)
+async def healthz() -> str:
+    """The word that Ray Serve's own proxies say."""
+    return "success"
+
+
+@router.get("/ready", summary="All models ready", response_model=None)
+async def ready(request: Request, desk: AtDesk) -> Response:
+    """200 when every model serves, else 503; under an alias's path, that one model alone."""
+    states = desk.upstream.states()
+    alias = Visit.of(request.scope).alias
+    names = [desk.catalogue.resolve(alias)[0]] if alias else list(desk.catalogue.fleet.models)
+    models = {name: readiness(desk.catalogue.states(name, states)) for name in names}
+    all_ready = all(state.ready for state in models.values())
+    body = {
+        "status": "ready" if all_ready else "not ready",
+        "models": {
+            name: {
+                "state": state.readiness,
+                "stage": state.stage,
+                "progress": state.progress,
+                "seconds": round(state.seconds, 1),
+            }
+            for name, state in models.items()
+        },
+    }
+    return Json(body, 200 if all_ready else 503, None if all_ready else {"retry-after": "2"})
+
+
+@router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse)
+async def metrics(desk: AtDesk) -> Response:
+    return Response(desk.meters.render(desk.upstream.states()), media_type=CONTENT_TYPE_LATEST)

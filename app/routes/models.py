@@ -1,0 +1,67 @@
+"""`/v1/models`: what there is, and how it is doing."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from openai.types import Model as OpenAIModel
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from app.catalogue import readiness
+from app.errors import Json
+from app.routes.desk import AtDesk, Desk
+from backends.contract.state import VariantState
+
+router = APIRouter(tags=["models"])
+
+
+class Entry(OpenAIModel):
+    """OpenAI's entry, with what Motley and the engine say besides (context_length, voices …)."""
+
+    task: str
+    engine: str
+    state: str
+    aliases: list[str]
+    description: str
+
+
+class Entries(BaseModel):
+    object: Literal["list"]
+    data: list[Entry]
+
+
+@router.get("/v1/models", summary="List models", response_model=None, responses={200: {"model": Entries}})
+async def list_models(desk: AtDesk) -> Response:
+    """Every model by its own name; `aliases` are answered wherever a name is."""
+    states = desk.upstream.states()
+    return Json(
+        {"object": "list", "data": [_entry(desk, name, states) for name in desk.catalogue.fleet.models]}
+    )
+
+
+@router.get(
+    "/v1/models/{model:path}", summary="One model", response_model=None, responses={200: {"model": Entry}}
+)
+async def retrieve_model(model: str, desk: AtDesk) -> Response:
+    """By name or alias; a name may hold slashes, encoded or not."""
+    name, _ = desk.catalogue.resolve(model)
+    return Json({**_entry(desk, name, desk.upstream.states()), "id": model})
+
+
+def _entry(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[str, Any]:
+    model = desk.catalogue.fleet.models[name]
+    best = readiness(desk.catalogue.states(name, states))
+    engines = {label: variant.engine for label, variant in model.variants.items()}
+    return {
+        **best.facts,
+        "id": name,
+        "object": "model",
+        "created": desk.catalogue.since,
+        "owned_by": "motley",
+        "task": model.task,
+        "engine": engines[max(model.weights, key=model.weights.__getitem__)],
+        "state": best.readiness,
+        "aliases": list(model.aliases),
+        "description": model.description,
+    }

@@ -1,0 +1,186 @@
+"""All there is to know of streams: first or gone, events, keep-alive, cut, close.
+
+Whoever awaits an engine races the client's leaving, so that nobody is computed for who is not
+there. Read the body first: both take from the same `receive`.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+import orjson
+from fastapi import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from app.errors import envelope, unexpected
+from app.telemetry.visit import Visit
+from backends.contract.errors import ClientGone, GatewayError, UpstreamTimeout
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+DONE = b"data: [DONE]\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+async def answer_or_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Await `work`. Raises ClientGone when the client leaves first, UpstreamTimeout when the
+    target's time is up; either way `work` is cancelled, and over, before this returns."""
+    visit = Visit.of(request.scope)
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(_gone(request.receive))
+    try:
+        await asyncio.wait({working, leaving}, timeout=_left(visit), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            visit.got_first()
+            return working.result()
+        if leaving.done():
+            raise ClientGone("the client closed the connection")
+        raise _too_slow(visit)
+    finally:
+        await _end(working, leaving)
+
+
+async def first_or_gone(request: Request, source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """Await the first item, so that whatever fails before it still has a status code.
+
+    Returns the whole stream, first item included. Raises as `answer_or_gone` does.
+    """
+    try:
+        first = await answer_or_gone(request, _take(source))
+    except BaseException:
+        await source.aclose()
+        raise
+    return _resumed(first, source)
+
+
+async def collected(source: AsyncGenerator[T, None]) -> list[T]:
+    """All items of a stream that is answered as one document."""
+    async with aclosing(source):
+        return [item async for item in source]
+
+
+class Streamed(Response):
+    """A body that comes as it is made.
+
+    `deadline`: on the clock of `time.perf_counter`. A failure on the way becomes one SSE event
+    in `EventStream`; here the connection is cut without the final chunk, which is how a client
+    of a binary stream can tell. The client's leaving closes `source` at once, silent or not.
+    """
+
+    def __init__(self, source: AsyncGenerator[bytes, None], visit: Visit, media_type: str) -> None:
+        super().__init__(media_type=media_type)
+        del self.headers["content-length"]
+        self.headers["cache-control"] = "no-cache"
+        self.headers["x-accel-buffering"] = "no"
+        self._source, self._visit = source, visit
+        self._last = 0.0
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            self._last = time.perf_counter()
+            pump, leaving, beat = self._pump(send), _gone(receive), self._beat(send)
+            tasks = [asyncio.create_task(work) for work in (pump, leaving, beat)]
+            await asyncio.wait(tasks[:2], return_when=asyncio.FIRST_COMPLETED)
+            if not tasks[0].done():
+                self._visit.cut = "client"
+        except OSError:
+            self._visit.cut = "client"
+        finally:
+            await _end(*tasks)
+            await self._source.aclose()
+
+    async def _pump(self, send: Send) -> None:
+        try:
+            async with asyncio.timeout(_left(self._visit)):
+                async for piece in self._source:
+                    await self._send(send, piece)
+        except TimeoutError:
+            await self._failed(send, _too_slow(self._visit))
+        except GatewayError as error:
+            await self._failed(send, error)
+        except OSError:
+            self._visit.cut = "client"
+        except Exception:
+            log.exception("a stream broke")
+            await self._failed(send, unexpected())
+        else:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send(self, send: Send, piece: bytes) -> None:
+        if piece:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            self._last = time.perf_counter()
+
+    async def _failed(self, _send: Send, error: GatewayError) -> None:
+        self._visit.cut = error.code
+
+    async def _beat(self, send: Send) -> None:
+        """Nothing to send between the bytes of a file."""
+
+
+class EventStream(Streamed):
+    """Server-sent events. Silence of `keepalive` seconds is filled with a comment; a failure is
+    one event in the envelope, then the end, without `[DONE]`."""
+
+    def __init__(self, source: AsyncGenerator[bytes, None], visit: Visit, keepalive: float) -> None:
+        super().__init__(source, visit, "text/event-stream; charset=utf-8")
+        self._keepalive = keepalive
+
+    async def _failed(self, send: Send, error: GatewayError) -> None:
+        await super()._failed(send, error)
+        event = b"data: " + orjson.dumps(envelope(error)) + b"\n\n"
+        await send({"type": "http.response.body", "body": event, "more_body": False})
+
+    async def _beat(self, send: Send) -> None:
+        while True:
+            rest = self._last + self._keepalive - time.perf_counter()
+            if rest > 0:
+                await asyncio.sleep(rest)
+            else:
+                await self._send(send, KEEP_ALIVE)
+
+
+def _left(visit: Visit) -> float | None:
+    """Seconds until the target's time is up; None where no target was chosen."""
+    if visit.target is None:
+        return None
+    return max(0.0, visit.target.timeout_s - visit.elapsed())
+
+
+def _too_slow(visit: Visit) -> UpstreamTimeout:
+    assert visit.target is not None
+    return UpstreamTimeout(f"the model did not answer within {visit.target.timeout_s:g} s")
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _take(source: AsyncGenerator[T, None]) -> list[T]:
+    async for item in source:
+        return [item]
+    return []
+
+
+async def _resumed(first: list[T], source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    async with aclosing(source):
+        for item in first:
+            yield item
+        if first:
+            async for item in source:
+                yield item

@@ -1,0 +1,76 @@
+"""Prometheus: what was asked of which variant, how soon it answered, and how it ended."""
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.telemetry.visit import Visit
+from backends.contract.state import VariantState
+
+_WHERE = ("verb", "model", "variant")
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Meters:
+    """One set per app, in a registry of its own: labels are the fleet's names, so they are few."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "motley_requests", "Requests that reached a model.", (*_WHERE, "status"), registry=registry
+        )
+        self.seconds = Histogram(
+            "motley_request_seconds", "Whole requests.", _WHERE, buckets=_SECONDS, registry=registry
+        )
+        self.first = Histogram(
+            "motley_first_item_seconds", "To the first item.", _WHERE, buckets=_SECONDS, registry=registry
+        )
+        self.tokens = Counter("motley_tokens", "Tokens.", (*_WHERE, "kind"), registry=registry)
+        self.cut = Counter(
+            "motley_streams_cut", "Streams that began and broke off.", (*_WHERE, "reason"), registry=registry
+        )
+        self.ready = Gauge("motley_variant_ready", "1 when it serves.", ("app",), registry=registry)
+        self.busy = Gauge("motley_variant_busy", "Tasks its engines work on.", ("app",), registry=registry)
+        self.queued = Gauge("motley_variant_queued", "Tasks that wait.", ("app",), registry=registry)
+
+    def count(self, visit: Visit) -> None:
+        """Take down a visit that has ended. One that reached no model is HTTP's to count."""
+        target = visit.target
+        if target is None:
+            return
+        where = (target.task, target.model, target.variant)
+        self.requests.labels(*where, str(visit.status or 499)).inc()
+        self.seconds.labels(*where).observe(visit.elapsed())
+        if visit.first is not None:
+            self.first.labels(*where).observe(visit.first - visit.started)
+        if visit.usage.prompt_tokens:
+            self.tokens.labels(*where, "prompt").inc(visit.usage.prompt_tokens)
+        if visit.usage.completion_tokens:
+            self.tokens.labels(*where, "completion").inc(visit.usage.completion_tokens)
+        if visit.cut is not None:
+            self.cut.labels(*where, visit.cut).inc()
+
+    def render(self, states: Mapping[str, VariantState]) -> bytes:
+        """Prometheus' text format."""
+        for gauge in (self.ready, self.busy, self.queued):
+            gauge.clear()
+        for app, state in states.items():
+            self.ready.labels(app).set(state.ready)
+            self.busy.labels(app).set(sum(replica.busy for replica in state.replicas))
+            self.queued.labels(app).set(sum(replica.queued for replica in state.replicas))
+        return generate_latest(self.registry)
+
+
+class Metered:
+    """Counts each visit when it has ended."""
+
+    def __init__(self, app: ASGIApp, meters: Meters) -> None:
+        self.app, self.meters = app, meters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            if scope["type"] == "http":
+                self.meters.count(Visit.of(scope))

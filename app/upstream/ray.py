@@ -1,0 +1,212 @@
+"""The only module of the request path that knows Ray.
+
+Serve's errors are mapped here and nowhere else. What arrives from a replica is a class that
+derives from `RayTaskError` *and* from ours, and its text is the remote traceback: only its
+`cause` goes on.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle
+
+from app.catalogue import Target
+from backends.contract.errors import EngineFailed, GatewayError, ModelDown, NotReady, Overloaded
+from backends.contract.state import VariantState
+from backends.contract.tasks import AnyTask, StreamTask, Task
+from backends.fleet.schema import NODE_LABEL
+from backends.serve.details import variant_states
+
+R = TypeVar("R")
+C = TypeVar("C")
+
+# Serve's gRPC transport refuses messages over 4 MiB: what may come near that goes through the
+# object store. Below, gRPC is quicker.
+BY_REFERENCE_ABOVE = 1 << 20
+POLL_S = 0.5
+REPORT_S = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class RayUpstream:
+    """Carries tasks to replicas by deployment handles, and watches how the variants are."""
+
+    def __init__(self) -> None:
+        self._handles: dict[tuple[str, str, bool], Any] = {}
+        self._watch = Watch(self._report)
+
+    async def start(self) -> None:
+        self._watch.start()
+
+    async def close(self) -> None:
+        await self._watch.close()
+
+    def states(self) -> Mapping[str, VariantState]:
+        return self._watch.states
+
+    async def inspect(self) -> Mapping[str, VariantState]:
+        """`states` with the live figures of the replicas, which are asked now."""
+        ready = [app for app, state in self._watch.states.items() if state.ready]
+        await asyncio.gather(*(self._watch.ask(app) for app in ready))
+        return self._watch.states
+
+    async def _report(self, app: str) -> VariantState:
+        report: VariantState = await self._handle(app, "state", False).remote()
+        return report
+
+    async def call(self, target: Target, task: Task[R]) -> R:
+        response = self._handle(target.app, "call", _heavy(task)).remote(task)
+        try:
+            target.node, answer = await self._watch.while_up(target.app, response)
+        except BaseException as error:
+            raise _ended(response, error) from None
+        return answer  # type: ignore[no-any-return]
+
+    async def stream(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
+        response = self._handle(target.app, "stream", _heavy(task)).remote(task)
+        try:
+            target.node, items = await self._watch.while_up(target.app, anext(response))
+            for item in items:
+                yield item
+            async for _, items in response:
+                for item in items:
+                    yield item
+        except StopAsyncIteration:
+            return
+        except BaseException as error:
+            raise _ended(response, error) from None
+
+    def _handle(self, app: str, method: str, by_reference: bool) -> Any:
+        """A configured handle, cached: every `options()` makes one with pushers of its own."""
+        key = (app, method, by_reference)
+        if key not in self._handles:
+            # `_by_reference` is Serve's private name; Ray is pinned for its sake.
+            options: dict[str, Any] = {"_by_reference": True} if by_reference else {}
+            handle: DeploymentHandle[Any] = DeploymentHandle("Replica", app)
+            self._handles[key] = handle.options(method_name=method, stream=method == "stream", **options)
+        return self._handles[key]
+
+
+def _heavy(task: AnyTask) -> bool:
+    return task.heft() > BY_REFERENCE_ABOVE
+
+
+def _ended(response: Any, error: BaseException) -> BaseException:
+    """Stop what still runs for a failed or abandoned response; the error for the caller."""
+    # Serve's `cancel` raises the response's own error anew.
+    with suppress(Exception):
+        response.cancel()
+    return _mapped(error) if isinstance(error, Exception) else error
+
+
+def _mapped(error: Exception) -> Exception:
+    if isinstance(error, GatewayError) and not isinstance(error, RayTaskError):
+        return error
+    if isinstance(error, RayTaskError) and isinstance(error.cause, GatewayError):
+        return error.cause
+    if isinstance(error, BackPressureError):
+        return Overloaded("the model is at capacity; try again shortly")
+    if isinstance(error, (RayActorError, DeploymentUnavailableError)):
+        return ModelDown("the model's process ended during the request; it is being restarted")
+    log.error("a call to a replica failed", exc_info=error)
+    return EngineFailed("the engine failed on this request")
+
+
+class Watch:
+    """The last known state of every variant: what Serve's controller says, and what a replica
+    reports of itself when it comes up.
+
+    When the controller does not answer, the last word stands and requests go on.
+    """
+
+    def __init__(self, report: Callable[[str], Awaitable[VariantState]]) -> None:
+        self.states: dict[str, VariantState] = {}
+        self._report = report
+        self._down: dict[str, asyncio.Event] = {}
+        self._nodes: dict[str, str] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def while_up(self, app: str, answer: Awaitable[R]) -> R:
+        """Await an answer, but not past the death of the variant's last replica: Serve's router
+        would hold the request until another comes up, however long that takes.
+
+        Raises NotReady or ModelDown."""
+        work = asyncio.ensure_future(answer)
+        down = asyncio.ensure_future(self._down.setdefault(app, asyncio.Event()).wait())
+        try:
+            await asyncio.wait({work, down}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return work.result()
+            if self.states[app].readiness == "down":
+                raise ModelDown("the model is down; it is being restarted")
+            raise NotReady("the model is loading")
+        finally:
+            down.cancel()
+            work.cancel()
+
+    async def ask(self, app: str) -> None:
+        """Take in what one replica of a variant reports. A silent one changes nothing."""
+        try:
+            report = await asyncio.wait_for(self._report(app), REPORT_S)
+        except Exception:
+            log.warning("a replica did not report", extra={"app": app})
+            return
+        known, (reporter,) = self.states[app], report.replicas
+        others = tuple(replica for replica in known.replicas if replica.pid != reporter.pid)
+        self.states[app] = replace(
+            known, replicas=(reporter, *others), facts=report.facts, seconds=report.seconds
+        )
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._look()
+            except Exception:
+                log.exception("the Serve controller does not answer; its last word stands")
+            await asyncio.sleep(POLL_S)
+
+    async def _look(self) -> None:
+        details = await _details()
+        ready = {app for app, state in self.states.items() if state.ready}
+        states = variant_states(details, self._nodes, self.states)
+        if any(replica.node not in self._nodes.values() for s in states.values() for replica in s.replicas):
+            self._nodes = await _nodes()
+            states = variant_states(details, self._nodes, self.states)
+        self.states = states
+        for app, state in states.items():
+            down = self._down.setdefault(app, asyncio.Event())
+            if state.ready:
+                down.clear()
+            else:
+                down.set()
+        for app in [app for app, state in states.items() if state.ready and app not in ready]:
+            await self.ask(app)
+
+
+async def _nodes() -> dict[str, str]:
+    """Ray's node id → the fleet's name for that kind of node."""
+    found = await asyncio.to_thread(ray.nodes)
+    return {node["NodeID"]: node["Labels"].get(NODE_LABEL, "unlabelled") for node in found}
+
+
+async def _details() -> dict[str, Any]:
+    """What Serve's REST API shows, from where it gets it (`ServeInstanceDetails` as a dict)."""
+    controller = ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
+    details: dict[str, Any] = await controller.get_serve_instance_details.remote()
+    return details

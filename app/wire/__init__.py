@@ -1,0 +1,1 @@
+"""The request shapes we accept, one file per endpoint."""

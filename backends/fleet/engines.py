@@ -1,0 +1,93 @@
+"""The third ring: do the engines do what the fleet asks of them? And all three rings together."""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path as File
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from backends.engines.registry import ENGINES, Entry
+from backends.fleet import wording
+from backends.fleet.agree import agree
+from backends.fleet.load import read, shape
+from backends.fleet.problems import Finding, FleetError, Path, did_you_mean, shown
+from backends.fleet.schema import Fleet, Variant
+
+# What `backends.sources` resolves. Whether a path exists is a question for the node, not for here.
+SCHEMES = {"builtin": "builtin://NAME", "file": "file:///PATH"}
+
+
+def check(path: str | File, engines: Mapping[str, Entry] = ENGINES) -> Fleet:
+    """A fleet that passed the three rings. Raises FleetError with everything that is wrong."""
+    document = read(path)
+    fleet, problems = shape(document)
+    if fleet is not None:
+        findings = [*agree(fleet), *hosted(fleet, engines)]
+        problems += [document.problem(finding) for finding in findings]
+    if fleet is None or problems:
+        raise FleetError(str(path), problems)
+    return fleet
+
+
+def hosted(fleet: Fleet, engines: Mapping[str, Entry] = ENGINES) -> list[Finding]:
+    """Imports the modules of the engines used (not what they import in `load`)."""
+    return [
+        finding
+        for name, model in fleet.models.items()
+        for variant, one in model.variants.items()
+        for finding in _variant(model.task, one, ("models", name, "variants", variant), engines)
+    ]
+
+
+def _variant(task: str, one: Variant, path: Path, engines: Mapping[str, Entry]) -> Iterator[Finding]:
+    yield from _source(one.source, (*path, "source"))
+    at = (*path, "engine")
+    entry = engines.get(one.engine)
+    if entry is None:
+        yield Finding(at, f"there is no engine {shown(one.engine)}", did_you_mean(one.engine, engines))
+        return
+    if task not in entry.tasks:
+        able = sorted(name for name, other in engines.items() if task in other.tasks and name != "fake")
+        does = ", ".join(sorted(entry.tasks))
+        hint = f"engines that do: {', '.join(able)}" if able else ""
+        yield Finding(at, f"the engine '{one.engine}' does not {task}, it does {does}", hint)
+    try:
+        module, _, attribute = entry.path.partition(":")
+        engine: Any = getattr(import_module(module), attribute)
+    except Exception as error:  # whatever a module raises is a sentence here, not a traceback
+        yield _absent(one.engine, entry, error, at)
+        return
+    try:
+        engine.Options.model_validate(one.options)
+    except ValidationError as error:
+        yield from wording.findings(error, engine.Options, (*path, "options"))
+
+
+def _absent(name: str, entry: Entry, error: Exception, at: Path) -> Finding:
+    hint = f"pip install motley[{entry.extra}]" if entry.extra else "install motley again"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return Finding(at, f"the engine '{name}' is not installed here: it needs '{error.name}'", hint)
+    return Finding(at, f"the engine '{name}' cannot be imported here ({type(error).__name__})", hint)
+
+
+def _source(source: str, at: Path) -> Iterator[Finding]:
+    known = "known: " + ", ".join(SCHEMES.values())
+    try:
+        parts = urlsplit(source)
+    except ValueError:
+        yield Finding(at, f"{shown(source)} is no source", known)
+        return
+    if not parts.scheme:
+        yield Finding(at, f"the source {shown(source)} has no scheme", known)
+    elif parts.scheme not in SCHEMES:
+        near = did_you_mean(parts.scheme, SCHEMES)
+        hint = near if near.startswith("did") else known
+        yield Finding(at, f"there is no source scheme '{parts.scheme}://'", hint)
+    elif parts.scheme == "builtin" and not parts.netloc:
+        yield Finding(at, "the source names nothing", f"write {SCHEMES['builtin']}")
+    elif parts.scheme == "file" and (parts.netloc or len(parts.path) < 2):
+        yield Finding(
+            at, f"the path in {shown(source)} does not begin with a slash", f"write {SCHEMES['file']}"
+        )

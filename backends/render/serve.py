@@ -1,0 +1,136 @@
+"""A fleet → the declarative config of Ray Serve's REST API: one application per variant and one
+for the front door. Does not import Ray."""
+
+from typing import Any, Literal
+
+from backends.fleet.schema import DOOR, NODE_LABEL, Fleet, Place, Scale, app_name, size_in_bytes
+from backends.hosting import Spec
+
+# What is not a model is small and takes what comes: the door has an admission of its own, and
+# Serve's would answer in plain text.
+UNLIMITED = 10_000
+
+# A dead process is noticed in about a second; a busy one (a long step that holds the GIL) is not
+# taken for dead.
+_HEALTH = {"health_check_period_s": 0.5, "health_check_timeout_s": 30}
+
+
+def serve_config(
+    fleet: Fleet,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    proxies: Literal["HeadOnly", "EveryNode"] = "HeadOnly",
+    doors: int = 1,
+    drain_s: float = 30,
+) -> dict[str, Any]:
+    """The body of `PUT /api/serve/applications/`, JSON-able.
+
+    `host`, `port`: where the door listens; `doors`: its replicas; `drain_s`: how long a
+    stopping replica may finish what it runs.
+    """
+    models = [
+        variant_application(fleet, model, variant, drain_s)
+        for model in fleet.models
+        for variant in fleet.models[model].variants
+    ]
+    return {
+        "proxy_location": proxies,
+        "http_options": {"host": host, "port": port},
+        "applications": [*models, door_application(fleet, doors, drain_s)],
+    }
+
+
+def variant_application(fleet: Fleet, model: str, variant: str, drain_s: float) -> dict[str, Any]:
+    """One model in one version. Reached by handle only, so it has no route."""
+    one = fleet.models[model].variants[variant]
+    deployment = {
+        "name": "Replica",
+        "ray_actor_options": {
+            "num_cpus": one.place.cpus,
+            "num_gpus": one.place.share,
+            "label_selector": {NODE_LABEL: _selector(one.place)},
+        },
+        **_replicas(one.scale),
+        # The host queues (and refuses with our error), so Serve must neither queue nor refuse.
+        "max_ongoing_requests": one.scale.max_ongoing + one.scale.max_queued,
+        "max_queued_requests": -1,
+        **_stopping(drain_s),
+        **_HEALTH,
+    }
+    return {
+        "name": app_name(model, variant),
+        "route_prefix": None,
+        "import_path": "backends.serve.application:model",
+        "args": {"spec": spec(fleet, model, variant)},
+        "deployments": [deployment],
+    }
+
+
+def spec(fleet: Fleet, model: str, variant: str) -> Spec:
+    """What a replica must know. Serve replaces every replica when any of it changes: nothing
+    belongs here that can change in place (replicas, traffic, aliases).
+
+    `vram` is that of the smallest card among the nodes it may land on, in bytes.
+    """
+    one = fleet.models[model].variants[variant]
+    nodes = [fleet.nodes[label] for label in one.place.nodes]
+    return {
+        "model": model,
+        "variant": variant,
+        "task": fleet.models[model].task,
+        "engine": one.engine,
+        "source": one.source,
+        "options": one.options,
+        "share": one.place.share,
+        "vendor": nodes[0].vendor,
+        "vram": min(size_in_bytes(node.vram or "0") for node in nodes),
+        "max_ongoing": one.scale.max_ongoing,
+        "max_queued": one.scale.max_queued,
+    }
+
+
+def door_application(fleet: Fleet, doors: int, drain_s: float) -> dict[str, Any]:
+    """The fleet is the door's `user_config`: Serve hands a new one to the running processes."""
+    user_config = {"fleet": fleet.model_dump(mode="json")}
+    deployment = {"name": "Door", **_light(doors, drain_s), "user_config": user_config}
+    return {
+        "name": DOOR,
+        "route_prefix": "/",
+        "import_path": "app.ingress:door",
+        "deployments": [deployment],
+    }
+
+
+def _selector(place: Place) -> str:
+    if len(place.nodes) == 1:
+        return place.nodes[0]
+    return f"in({','.join(place.nodes)})"
+
+
+def _replicas(scale: Scale) -> dict[str, Any]:
+    least, most = scale.replicas
+    if least == most:
+        return {"num_replicas": least}
+    autoscaling = {
+        "min_replicas": least,
+        "max_replicas": most,
+        "target_ongoing_requests": scale.target_ongoing,
+    }
+    return {"autoscaling_config": autoscaling}
+
+
+def _light(replicas: int, drain_s: float) -> dict[str, Any]:
+    return {
+        "ray_actor_options": {"num_cpus": 0},
+        "num_replicas": replicas,
+        "max_ongoing_requests": UNLIMITED,
+        "max_queued_requests": -1,
+        **_stopping(drain_s),
+        **_HEALTH,
+    }
+
+
+def _stopping(drain_s: float) -> dict[str, float]:
+    # Serve looks whether a replica is done every `wait_loop`: its default adds 2 s to each stop.
+    return {"graceful_shutdown_timeout_s": drain_s, "graceful_shutdown_wait_loop_s": 0.1}

@@ -1,0 +1,127 @@
+"""A Ray cluster of our own on this machine, with the settings the door needs (decision 1)."""
+
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import ray
+
+from backends.fleet.schema import NODE_LABEL
+
+
+class DeployRefused(Exception):
+    """Serve did not accept a config; the text is Serve's reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A running cluster, spoken to through Serve's declarative REST API.
+
+    `dashboard`: the base URL of Ray's dashboard, whose process answers that API.
+    """
+
+    dashboard: str
+
+    async def deploy(self, config: dict[str, Any]) -> None:
+        """Declare what should run; returns once Serve has accepted it, not once it is up."""
+        async with aiohttp.ClientSession() as http, http.put(self._url, json=config) as answer:
+            if answer.status != 200:
+                raise DeployRefused(await answer.text())
+
+    async def details(self) -> dict[str, Any]:
+        """`ServeInstanceDetails`, as `backends.serve.details` reads it."""
+        async with aiohttp.ClientSession() as http, http.get(self._url) as answer:
+            details: dict[str, Any] = await answer.json()
+            return details
+
+    async def drain(self) -> None:
+        """Stop every application; each finishes what it runs first, up to its time."""
+        async with aiohttp.ClientSession() as http, http.delete(self._url) as answer:
+            answer.raise_for_status()
+
+    @property
+    def _url(self) -> str:
+        return f"{self.dashboard}/api/serve/applications/"
+
+
+def environment(home: Path) -> dict[str, str]:
+    """What every Ray process of the cluster must find in its environment.
+
+    HAProxy's paths and ports have fixed defaults: two clusters on one machine would fight.
+    """
+    haproxy = home / "h"
+    stats, metrics = free_ports(2)
+    return {
+        "RAY_AUTH_MODE": "disabled",  # loopback only; else Ray writes a token to the user's home
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
+        "RAY_SERVE_HAPROXY_NBTHREAD": "2",
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
+        # Serve's default of 30 s would hold every stop of every model for as long.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
+        # The second belt: what should cross by reference and does not must not fail at 4 MiB.
+        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(128 << 20),
+    }
+
+
+@contextlib.contextmanager
+def private_cluster(node: str, *, cpus: int, gpus: int = 0) -> Iterator[Cluster]:
+    """Start Ray in this process's care: it ends with it, even when this process is killed.
+
+    `node`: the kind of node this machine stands for in the fleet.
+    """
+    # HAProxy takes socket paths of 97 bytes, and Serve puts a node id of 56 into them: a short
+    # home, whatever TMPDIR says.
+    home = Path(tempfile.mkdtemp(prefix="motley-", dir="/tmp"))
+    (home / "h").mkdir()
+    dashboard, metrics = free_ports(2)
+    before = dict(os.environ)
+    os.environ.pop("RAY_ADDRESS", None)
+    os.environ.update(environment(home))
+    try:
+        ray.init(
+            address="local",
+            _node_ip_address="127.0.0.1",  # else every daemon listens on the network
+            num_cpus=cpus,
+            num_gpus=gpus,
+            labels={NODE_LABEL: node},
+            object_store_memory=256 << 20,
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            dashboard_port=dashboard,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=str(home),
+            _metrics_export_port=metrics,
+        )
+        yield Cluster(f"http://127.0.0.1:{dashboard}")
+    finally:
+        ray.shutdown()
+        os.environ.clear()
+        os.environ.update(before)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that are free now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]

@@ -1,0 +1,67 @@
+"""The only Serve deployment class: a Ray shell around `Host`."""
+
+import logging
+import os
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import ray
+from ray import serve
+
+from backends.contract.state import VariantState
+from backends.contract.tasks import StreamTask, Task
+from backends.fleet.schema import NODE_LABEL
+from backends.hosting import Spec, host
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
+
+
+@serve.deployment
+class Replica:
+    """Loads in its constructor, so that Serve counts it as running only once it can answer:
+    an update replaces a variant without a gap.
+
+    No `__call__`: with direct ingress every application opens an HTTP port, and a call method
+    would answer on it past the door's checks.
+    """
+
+    async def __init__(self, spec: Spec) -> None:  # type: ignore[misc]  # Serve awaits it
+        _log_to_stderr()
+        labels = ray.get_runtime_context().get_node_labels()
+        self._node = str(labels.get(NODE_LABEL, "unlabelled"))
+        self._host = host(spec)
+        await self._host.load()
+
+    async def call(self, task: Task[Any]) -> tuple[str, Any]:
+        """(the node's name, the answer)."""
+        return self._node, await self._host.call(task)
+
+    async def stream(self, task: StreamTask[Any]) -> AsyncGenerator[tuple[str, list[Any]], None]:
+        """Batches of (the node's name, items)."""
+        batches = self._host.stream(task)
+        try:
+            async for batch in batches:
+                yield self._node, batch
+        finally:
+            await batches.aclose()
+
+    async def state(self) -> VariantState:
+        """This replica alone."""
+        return self._host.state(self._node, os.getpid())
+
+    async def check_health(self) -> None:
+        """Serve's hook. Raises when the engine cannot answer, and Serve replaces the replica."""
+        if not await self._host.engine.healthy():
+            raise RuntimeError("the engine is not healthy")
+
+    async def __del__(self) -> None:
+        # Serve awaits this on a graceful stop; without it children would wait for their pipe's end.
+        if host := getattr(self, "_host", None):
+            await host.close()
+
+
+def _log_to_stderr() -> None:
+    """Into this process's file in the cluster's log folder; Ray shows it in the dashboard."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(LOG_FORMAT, defaults={"request_id": "-"}))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -1,0 +1,91 @@
+"""The doors that the API suite knocks at. One list of cases, `--door NAME` says where.
+
+A door is served over a real socket with `SETTINGS` in force and the fleet `FLEET`. To add one,
+write a class with `Door`'s shape and put it into `DOORS`.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import uvicorn
+import yaml
+
+from app.main import create_app
+from app.settings import Settings
+from app.upstream.local import LocalUpstream
+from backends.fleet.schema import Fleet, app_name
+
+FLEET = Path(__file__).parents[1] / "data" / "fleets" / "suite.yaml"
+KEY = "sk-suite"
+# As `MOTLEY_…` in the environment of a door that runs in another process.
+SETTINGS: dict[str, Any] = {"api_keys": f"sk-other, {KEY}", "keepalive_s": 0.4}
+
+
+class Door(Protocol):
+    """`base_url` without `/v1` and without a final slash; `key` is one it knows."""
+
+    base_url: str
+    key: str
+
+    def busy(self, model: str) -> int:
+        """How many tasks the engines of a model work on at this instant, by their own count."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class LocalDoor:
+    """Uvicorn in a thread of this process, the hosts behind it too."""
+
+    key = KEY
+
+    def __init__(self) -> None:
+        fleet = Fleet.model_validate(yaml.safe_load(FLEET.read_text()))
+        self._fleet, self._upstream = fleet, LocalUpstream.from_fleet(fleet)
+        app = create_app(Settings(_env_file=None, **SETTINGS), fleet, self._upstream)
+        self._served = Served(app)
+        self.base_url = self._served.base_url
+        self._wait()
+
+    def busy(self, model: str) -> int:
+        hosts = (self._upstream.hosts[app_name(model, name)] for name in self._fleet.models[model].variants)
+        return sum(host.engine.busy for host in hosts)
+
+    def close(self) -> None:
+        self._served.close()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + 60
+        while not all(state.ready for state in self._upstream.states().values()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not ready: {self._upstream.states()}")
+            time.sleep(0.05)
+
+
+class Served:
+    """An ASGI app on a free loopback port, from construction until `close`."""
+
+    def __init__(self, app: Any) -> None:
+        config = uvicorn.Config(
+            app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none",
+            timeout_graceful_shutdown=5,
+        )  # fmt: skip
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run)
+        self._thread.start()
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise RuntimeError("the server did not start")
+            time.sleep(0.01)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.base_url = f"http://127.0.0.1:{port}"
+
+    def close(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+
+DOORS: dict[str, Callable[[], Door]] = {"local": LocalDoor}

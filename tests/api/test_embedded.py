@@ -1,0 +1,133 @@
+"""The engines that ship with Motley, through the same door: real answers, and work that ends."""
+
+import io
+import math
+import wave
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from .doors import Door
+from .wire import Caller, seconds_until_idle, wait_until_busy
+
+CHAT, HEAR, SPEAK = "/v1/chat/completions", "/v1/audio/transcriptions", "/v1/audio/speech"
+STORY: list[Any] = [{"role": "user", "content": "Tell me a story about a fox."}]
+# Of what the recogniser understands when `nova` says it.
+SENTENCE = "I would like to order a cup of coffee, please."
+KEY_WORDS = {"order", "cup", "coffee", "please"}
+
+
+def wav(samples: bytes, rate: int = 16_000) -> bytes:
+    written = io.BytesIO()
+    with wave.open(written, "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        file.writeframes(samples)
+    return written.getvalue()
+
+
+def test_chat_answers_and_streams(sdk: openai.OpenAI) -> None:
+    asked: dict[str, Any] = {
+        "model": "motley-demo-chat", "messages": STORY, "max_tokens": 24, "temperature": 0, "seed": 7
+    }  # fmt: skip
+    whole = sdk.chat.completions.create(**asked)
+    text = whole.choices[0].message.content
+    assert text
+    assert whole.usage is not None
+    assert 0 < whole.usage.completion_tokens <= 24
+    pieces = [
+        chunk.choices[0].delta.content or "" for chunk in sdk.chat.completions.create(**asked, stream=True)
+    ]
+    assert "".join(pieces) == text
+    assert sum(map(bool, pieces)) > 3
+
+
+def test_a_sentence_spoken_is_heard(sdk: openai.OpenAI) -> None:
+    spoken = sdk.audio.speech.create(model="espeak-ng", voice="nova", input=SENTENCE, response_format="wav")
+    heard = sdk.audio.transcriptions.create(model="pocketsphinx-en", file=("said.wav", spoken.content))
+    assert len(KEY_WORDS & set(heard.text.lower().split())) >= 3, heard.text
+
+
+def test_like_is_nearer_than_unlike(sdk: openai.OpenAI) -> None:
+    texts = ["A man eats a sandwich.", "Someone is having lunch.", "The stock market fell on Monday."]
+    data = sdk.embeddings.create(model="all-minilm-l6-v2", input=texts).data
+    first, like, unlike = (item.embedding for item in data)
+    assert len(first) == 384
+    assert math.isclose(dot(first, first), 1, abs_tol=1e-4)
+    assert dot(first, like) > dot(first, unlike) + 0.1
+
+
+def dot(a: list[float], b: list[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def test_the_right_document_comes_first(http: httpx.Client) -> None:
+    documents = ["Bread is baked from flour.", "Paris is the capital of France.", "France has many cheeses."]
+    body = {"model": "minilm-reranker", "query": "What is France's capital city?", "documents": documents}
+    results = http.post("/v1/rerank", json=body).json()["results"]
+    assert results[0]["index"] == 1
+    assert all(0 <= result["relevance_score"] <= 1 for result in results)
+
+
+def test_what_they_say_of_themselves(sdk: openai.OpenAI) -> None:
+    facts = {model.id: model.model_extra or {} for model in sdk.models.list()}
+    assert facts["all-minilm-l6-v2"]["dimensions"] == 384
+    assert facts["minilm-reranker"]["scoring"] == "bi-encoder"
+    assert facts["motley-demo-chat"]["context_length"] > 100
+    assert "nova" in {voice["id"] for voice in facts["espeak-ng"]["voices"]}
+
+
+def test_a_text_named_mp3(http: httpx.Client) -> None:
+    files = {"file": ("song.mp3", b"This is no song. " * 400, "audio/mpeg")}
+    answer = http.post(HEAR, data={"model": "pocketsphinx-en"}, files=files)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "file")
+    assert answer.json()["error"]["code"] == "unsupported_media"
+
+
+def test_an_unknown_voice(http: httpx.Client) -> None:
+    answer = http.post(SPEAK, json={"model": "espeak-ng", "input": "hi", "voice": "nobody"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "voice")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_over_long_prompt(http: httpx.Client, stream: bool) -> None:
+    messages = [{"role": "user", "content": "a fox and a hen " * 5000}]
+    body = {"model": "motley-demo-chat", "messages": messages, "stream": stream}
+    error = http.post(CHAT, json=body).json()["error"]
+    assert (error["code"], error["param"]) == ("context_length_exceeded", "messages")
+
+
+LONG_TEXT = "It was a long way to the sea, and nobody had thought of bread. " * 64
+LONG_SOUND = wav(bytes(2 * 16_000 * 900))
+PARAGRAPHS = [LONG_TEXT[:600]] * 2048
+
+
+def slow_work(model: str) -> tuple[str, dict[str, Any]]:
+    """A request that keeps an engine busy for many seconds."""
+    match model:
+        case "espeak-ng":
+            return SPEAK, {"json": {"model": model, "voice": "nova", "input": LONG_TEXT, "speed": 0.25}}
+        case "pocketsphinx-en":
+            return HEAR, {"data": {"model": model}, "files": {"file": ("a.wav", LONG_SOUND)}}
+        case "all-minilm-l6-v2":
+            return "/v1/embeddings", {"json": {"model": model, "input": PARAGRAPHS}}
+        case _:
+            return "/v1/rerank", {"json": {"model": model, "query": "sea", "documents": PARAGRAPHS}}
+
+
+@pytest.mark.parametrize("model", ["espeak-ng", "pocketsphinx-en", "all-minilm-l6-v2", "minilm-reranker"])
+def test_who_leaves_ends_the_work(door: Door, model: str) -> None:
+    """Within half a second and one step of the engine (a batch, a window, a piece of speech)."""
+    path, body = slow_work(model)
+    with Caller(door, path, **body):
+        wait_until_busy(door, model)
+    assert seconds_until_idle(door, model) < 0.5 + 1
+
+
+def test_who_leaves_while_it_speaks_ends_the_work(door: Door) -> None:
+    path, body = slow_work("espeak-ng")
+    with Caller(door, path, **body) as caller:
+        caller.until(b"\r\n\r\n")
+        wait_until_busy(door, "espeak-ng")
+    assert seconds_until_idle(door, "espeak-ng") < 0.5 + 1

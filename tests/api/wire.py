@@ -1,0 +1,68 @@
+"""A bare socket: the one client that can leave when it likes, and see bytes when they come."""
+
+import socket
+import time
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from .doors import Door
+
+
+class Caller:
+    """Sends one request, then reads or hangs up."""
+
+    def __init__(self, door: Door, path: str, headers: dict[str, str] | None = None, **body: Any) -> None:
+        """`body` is httpx's: `json=…`, or `data=…` with `files=…`."""
+        headers = {"authorization": f"Bearer {door.key}", **(headers or {})}
+        request = httpx.Request("POST", f"{door.base_url}{path}", headers=headers, **body)
+        head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+        at = urlsplit(door.base_url)
+        self.socket = socket.create_connection((at.hostname, at.port), timeout=30)
+        self.socket.sendall(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + request.read())
+        self.seen = b""
+
+    def until(self, word: bytes) -> "Caller":
+        """Read until `word` has come. Raises EOFError when the server ends before."""
+        while word not in self.seen:
+            piece = self.socket.recv(65536)
+            if not piece:
+                raise EOFError(self.seen[-300:])
+            self.seen += piece
+        return self
+
+    def rest(self) -> bytes:
+        """All that has come when the server has closed."""
+        while piece := self.socket.recv(65536):
+            self.seen += piece
+        return self.seen
+
+    def hang_up(self) -> None:
+        self.socket.close()
+
+    def __enter__(self) -> "Caller":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.hang_up()
+
+
+def wait_until_busy(door: Door, model: str, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not door.busy(model):
+        assert time.monotonic() < deadline, "the engine never began"
+        time.sleep(0.01)
+
+
+def seconds_until_idle(door: Door, model: str, most: float = 20) -> float:
+    """How long its engines work on; `most` if they do not stop."""
+    begun = time.monotonic()
+    while door.busy(model):
+        if time.monotonic() - begun > most:
+            return most
+        time.sleep(0.01)
+    return time.monotonic() - begun

@@ -1,0 +1,7 @@
+"""Options of the whole test run."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--door", default="local", help="where the API suite knocks: see tests/api/doors.py")

@@ -1,0 +1,45 @@
+"""A small fleet of fakes, and its app called in process."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx
+import pytest
+
+from app.main import create_app
+from app.settings import Settings
+from app.upstream.local import LocalUpstream
+from backends.fleet.schema import Fleet
+
+Client = httpx.AsyncClient
+Enter = Callable[..., Awaitable[Client]]
+
+
+def fleet(**models: dict[str, Any]) -> Fleet:
+    """Short stanzas, completed to fakes on one node."""
+    base = {"engine": "fake", "source": "builtin://fake", "place": {"node": "here"}}
+    whole = {
+        name: model if "variants" in model else {**base, "task": "chat", **model}
+        for name, model in models.items()
+    }
+    return Fleet.model_validate({"version": 1, "nodes": {"here": {}}, "models": whole})
+
+
+@pytest.fixture
+async def enter() -> AsyncIterator[Enter]:
+    """`await enter(fleet, **settings)`: a client of a started app; `client.app` is the app.
+    Buffers whole answers: what streams or leaves is tested over a socket."""
+    async with AsyncExitStack() as stack:
+
+        async def make(of: Fleet, **settings: Any) -> Client:
+            app = create_app(Settings(_env_file=None, **settings), of, LocalUpstream.from_fleet(of))
+            await stack.enter_async_context(app.router.lifespan_context(app))
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            client = await stack.enter_async_context(
+                httpx.AsyncClient(transport=transport, base_url="http://door")
+            )
+            client.app = app  # type: ignore[attr-defined]
+            return client
+
+        yield make

@@ -1,0 +1,85 @@
+"""Names, weights, readiness."""
+
+from collections import Counter
+
+import pytest
+
+from app.catalogue import Catalogue, readiness
+from backends.contract.errors import InvalidRequest, ModelDown, ModelNotFound, NotReady, TaskUnsupported
+from backends.contract.state import VariantState
+
+from .conftest import fleet
+
+VARIANT = {"engine": "fake", "source": "builtin://fake", "place": {"node": "here"}}
+SPLIT = {
+    "task": "chat",
+    "aliases": ["llm"],
+    "traffic": {"stable": 80, "canary": 20},
+    "variants": {"stable": VARIANT, "canary": VARIANT},
+}
+READY = VariantState("ready")
+
+
+@pytest.fixture
+def catalogue() -> Catalogue:
+    return Catalogue(fleet(**{"org/llama": SPLIT, "embedder": {"task": "embed"}}))
+
+
+def test_names_and_aliases(catalogue: Catalogue) -> None:
+    target = catalogue.target("llm", "chat")
+    assert (target.model, target.engine, target.timeout_s) == ("org/llama", "fake", 600)
+    assert target.app == f"org-llama--{target.variant}"
+    with pytest.raises(ModelNotFound):
+        catalogue.target("gpt-9", "chat")
+    with pytest.raises(TaskUnsupported):
+        catalogue.target("embedder", "chat")
+    with pytest.raises(InvalidRequest) as caught:
+        catalogue.target("", "chat")
+    assert caught.value.param == "model"
+
+
+def test_weights(catalogue: Catalogue) -> None:
+    seen = Counter(catalogue.target("llm", "chat").variant for _ in range(2000))
+    assert 0.1 < seen["canary"] / 2000 < 0.3
+    by_user = Counter(catalogue.target("llm", "chat", f"user-{n}").variant for n in range(2000))
+    assert 0.15 < by_user["canary"] / 2000 < 0.25
+
+
+def test_one_user_one_variant(catalogue: Catalogue) -> None:
+    assert len({catalogue.target("llm", "chat", "ann").variant for _ in range(50)}) == 1
+
+
+@pytest.mark.parametrize("down", [VariantState("down"), VariantState("loading"), VariantState()])
+def test_a_variant_that_is_not_ready_gives_way(catalogue: Catalogue, down: VariantState) -> None:
+    states = {"org-llama--stable": down, "org-llama--canary": READY}
+    assert {catalogue.target("llm", "chat", None, states).variant for _ in range(30)} == {"canary"}
+    assert catalogue.target("llm", "chat", "ann", states).variant == "canary"
+
+
+def test_a_variant_without_traffic_never_steps_in() -> None:
+    catalogue = Catalogue(fleet(m={**SPLIT, "traffic": {"stable": 100, "canary": 0}}))
+    states = {"m--stable": VariantState("down"), "m--canary": READY}
+    with pytest.raises(ModelDown):
+        catalogue.target("m", "chat", None, states)
+
+
+def test_loading_says_when_to_come_back(catalogue: Catalogue) -> None:
+    loading = VariantState("loading", progress=0.25, seconds=10)
+    with pytest.raises(NotReady) as caught:
+        catalogue.target("embedder", "embed", None, {"embedder--main": loading})
+    assert (caught.value.code, caught.value.retry_after) == ("model_loading", 30)
+    assert "25%" in caught.value.message
+    with pytest.raises(NotReady) as waiting:
+        catalogue.target("embedder", "embed", None, {})
+    assert (waiting.value.code, waiting.value.retry_after) == ("model_loading", 2)
+
+
+def test_a_name_comes_before_its_state(catalogue: Catalogue) -> None:
+    with pytest.raises(TaskUnsupported):
+        catalogue.target("embedder", "chat", None, {})
+
+
+def test_a_model_is_as_well_as_its_best_variant() -> None:
+    down, loading = VariantState("down"), VariantState("loading")
+    assert readiness({"a": down, "b": loading}) is loading
+    assert readiness({"a": loading, "b": READY}) is READY

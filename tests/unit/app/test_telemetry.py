@@ -1,0 +1,59 @@
+"""Logs: JSON, with the request id, without secrets."""
+
+import io
+import json
+import logging
+
+import pytest
+
+from app.telemetry.logs import JsonLines, WithRequestId
+from app.telemetry.visit import request_id
+
+from .conftest import Enter, fleet
+
+
+@pytest.fixture
+def lines() -> io.StringIO:
+    """What the root logger writes during a test."""
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(JsonLines())
+    handler.addFilter(WithRequestId())
+    root, level = logging.getLogger(), logging.getLogger().level
+    root.addHandler(handler)
+    root.setLevel("INFO")
+    yield written
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def read(written: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in written.getvalue().splitlines()]
+
+
+async def test_one_line_a_request(enter: Enter, lines: io.StringIO) -> None:
+    client = await enter(fleet(one={}), api_keys="sk-secret")
+    headers = {"authorization": "Bearer sk-secret", "x-request-id": "mine"}
+    body = {"model": "one", "messages": [{"role": "user", "content": "!bug of a private matter"}]}
+    await client.get("/ready")
+    await client.post("/v1/chat/completions?token=sk-secret", json=body, headers=headers)
+    mine = [line for line in read(lines) if line["request_id"] == "mine"]
+    assert [line["logger"] for line in mine] == ["backends.host", "motley.access"]
+    assert "ZeroDivisionError" in str(mine[0]["traceback"])
+    access = mine[1]
+    assert access["message"] == "POST /v1/chat/completions"
+    assert (access["status"], access["model"], access["variant"]) == (502, "one", "main")
+    assert access["code"] == "engine_failed"
+    ours = json.dumps([line for line in read(lines) if line["logger"] != "httpx"])
+    assert "sk-secret" not in ours
+    assert "private matter" not in ours
+
+
+def test_lines_outside_a_request(lines: io.StringIO) -> None:
+    logging.getLogger("some").info("hello %s", "there")
+    token = request_id.set("inside")
+    logging.getLogger("some").info("inside", extra={"more": object})
+    request_id.reset(token)
+    first, second = read(lines)
+    assert (first["message"], first["request_id"], first["level"]) == ("hello there", "", "info")
+    assert second["request_id"] == "inside"

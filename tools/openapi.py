@@ -1,0 +1,34 @@
+"""Writes `docs/openapi/openapi.json`, or with `--check` says whether it is stale (exit status 1)."""
+
+import json
+import sys
+from pathlib import Path
+
+from app.main import create_app
+from app.settings import Settings
+from app.upstream.local import LocalUpstream
+from backends.fleet.schema import Fleet
+
+TARGET = Path(__file__).parents[1] / "docs" / "openapi" / "openapi.json"
+
+
+def document() -> str:
+    """The description of the door; no fleet changes it."""
+    fleet = Fleet.model_construct(version=1, nodes={}, models={})
+    app = create_app(Settings(_env_file=None), fleet, LocalUpstream({}))
+    return json.dumps({**app.openapi(), "info": {**app.openapi()["info"], "version": "1"}}, indent=1) + "\n"
+
+
+def main() -> int:
+    if "--check" in sys.argv[1:]:
+        if TARGET.read_text() == document():
+            return 0
+        print(f"{TARGET.name} is stale: run `make openapi`", file=sys.stderr)
+        return 1
+    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    TARGET.write_text(document())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Run the test suites, print the seconds of each, and say which did not run and why.
+
+    python tools/suites.py              what a laptop can run
+    python tools/suites.py check unit   only these
+    python tools/suites.py --all        everything
+"""
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Suite:
+    """`commands` run in order until one fails. `heavy`: why it is not part of the default run."""
+
+    commands: tuple[tuple[str, ...], ...]
+    heavy: str = ""
+
+
+PYTHON = sys.executable
+PYTEST = (PYTHON, "-m", "pytest", "-q")
+
+SUITES = {
+    "check": Suite(
+        (
+            (PYTHON, "-m", "ruff", "check", "."),
+            (PYTHON, "-m", "ruff", "format", "--check", "."),
+            (PYTHON, "-m", "mypy"),
+            (PYTHON, "-c", "from importlinter.cli import lint_imports_command as run; run()"),
+            (PYTHON, "tools/openapi.py", "--check"),
+            (PYTHON, "tools/fleet_schema.py", "--check"),
+        )
+    ),
+    "unit": Suite(((*PYTEST, "tests/unit", "tests/contract"),)),
+    "api": Suite(((*PYTEST, "tests/api", "--door", "local"),)),
+    "ray": Suite(((*PYTEST, "tests/api", "--door", "ray"), (*PYTEST, "tests/ray"))),
+    "up": Suite(((*PYTEST, "tests/up"),)),
+}
+
+
+def main(arguments: list[str]) -> int:
+    everything = "--all" in arguments
+    named = [argument for argument in arguments if not argument.startswith("-")]
+    unknown = [name for name in named if name not in SUITES]
+    if unknown:
+        print(f"no such suite: {', '.join(unknown)}; there are {', '.join(SUITES)}")
+        return 2
+    report: list[str] = []
+    failed = False
+    for name, suite in SUITES.items():
+        if named and name not in named:
+            continue
+        if suite.heavy and not everything and not named:
+            report.append(f"{name:<10} not run: {suite.heavy}")
+            continue
+        began = time.monotonic()
+        passed = all(_run(command) for command in suite.commands)
+        report.append(f"{name:<10} {'passed' if passed else 'FAILED'} in {time.monotonic() - began:.0f} s")
+        failed = failed or not passed
+    print("\n" + "\n".join(report), flush=True)
+    return 1 if failed else 0
+
+
+def _run(command: tuple[str, ...]) -> bool:
+    print(f"\n$ {' '.join(command)}", flush=True)
+    return subprocess.run(command, check=False).returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
