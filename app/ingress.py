@@ -2,9 +2,9 @@
 
 from typing import Any, cast
 
-from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.main import create_app
 from app.settings import Settings
@@ -29,11 +29,30 @@ class Door:
         nothing = Fleet.model_construct(version=1, nodes={}, models={})
         self._app = create_app(settings, nothing, RayUpstream())
 
-    def __serve_build_asgi_app__(self) -> FastAPI:
-        return self._app
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        return OneRequestId(self._app)
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         self._app.state.catalogue.update(Fleet.model_validate(user_config["fleet"]))
+
+
+class OneRequestId:
+    """Serve appends the request id to every answer, as our app does: two would reach the client
+    as `id, id`. Ours goes where they are the same."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = dict(scope.get("headers", ())).get(b"x-request-id")
+
+        async def once(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                ours = (b"x-request-id", given)
+                message["headers"] = [header for header in message["headers"] if header != ours]
+            await send(message)
+
+        await self._app(scope, receive, once)
 
 
 def door(_args: dict[str, Any]) -> Application:

@@ -38,13 +38,13 @@ def _table(fleet: dict[str, Any]) -> Table:
         table.add_column(heading)
     for heading in ("share", "replicas", "running", "queued", "loaded in"):
         table.add_column(heading, justify="right")
-    for model in fleet["data"]:
-        for variant in model["variants"]:
+    for name, model in fleet["models"].items():
+        for label, variant in model["variants"].items():
             replicas = variant["replicas"]
             table.add_row(
-                model["id"],
+                name,
                 model["task"],
-                variant["name"],
+                label,
                 variant["engine"],
                 variant["state"],
                 ", ".join(sorted({replica["node"] for replica in replicas})) or "–",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 import ray
 
 from backends.fleet.schema import NODE_LABEL
@@ -91,7 +92,7 @@ def private_cluster(node: str, *, cpus: int, gpus: int = 0) -> Iterator[Cluster]
     home = Path(tempfile.mkdtemp(prefix="motley-", dir="/tmp"))
     (home / "h").mkdir()
     dashboard, metrics = free_ports(2)
-    before = dict(os.environ)
+    before, ours = dict(os.environ), psutil.Process().children(recursive=True)
     os.environ.pop("RAY_ADDRESS", None)
     os.environ.update(environment(home))
     try:
@@ -112,10 +113,21 @@ def private_cluster(node: str, *, cpus: int, gpus: int = 0) -> Iterator[Cluster]
         )
         yield Cluster(f"http://127.0.0.1:{dashboard}")
     finally:
+        family = [one for one in psutil.Process().children(recursive=True) if one not in ours]
         ray.shutdown()
+        _gone(family)
         os.environ.clear()
         os.environ.update(before)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _gone(family: list[psutil.Process], grace_s: float = 5) -> None:
+    """Wait until processes have ended; Ray's shutdown does not. End those that will not."""
+    _, left = psutil.wait_procs(family, timeout=grace_s)
+    for one in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(left, timeout=grace_s)
 
 
 def free_ports(count: int) -> list[int]:

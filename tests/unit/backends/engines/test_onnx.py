@@ -17,7 +17,7 @@ from backends.contract.engine import GpuShare, ModelRef
 from backends.contract.errors import ContextExceeded, EngineFailed, GatewayError, InvalidRequest
 from backends.contract.results import Vectors
 from backends.contract.tasks import EmbedTask, RerankTask, Verb
-from backends.encoder import Layout
+from backends.encoder import Encoder, Layout
 from backends.engines.onnx import Onnx
 from backends.host import Host
 from backends.sources import locate
@@ -262,7 +262,6 @@ async def refused(source: str, **options: Any) -> str:
 
 
 async def test_weights_of_another_sha256_are_refused(tmp_path: Path) -> None:
-    assert Layout.read(locate(MINILM) or tmp_path).weights is not None
     weights = json.loads(((locate(MINILM) or tmp_path) / "encoder.json").read_text())["weights"]
     source = folder(tmp_path, MINILM, weights={**weights, "sha256": "0" * 64})
     assert "sha256" in await refused(source)
@@ -300,7 +299,7 @@ async def test_a_closed_engine_is_not_healthy() -> None:
 
 async def running(host: Host, count: int = 2048) -> asyncio.Task[Vectors]:
     """A large request that has begun to compute."""
-    large = asyncio.create_task(embed(host, *(f"{WORDS[n % 10]} number {n}" for n in range(count))))
+    large = asyncio.create_task(embed(host, *(WORDS[n % 10] for n in range(count))))
     while host.engine.busy == 0:  # noqa: ASYNC110
         await asyncio.sleep(0.001)
     return large
@@ -329,6 +328,17 @@ async def test_cancellation_ends_the_work(embedder: Host) -> None:
     await asyncio.sleep(0.3)
     assert time.process_time() - spent < 0.1, "something still computes"
     assert (await embed(embedder, "hello world")).tokens == 4
+
+
+async def test_a_batch_can_be_stopped_within() -> None:
+    path = locate(TINY)
+    assert path is not None
+    encoder = Encoder(path, Layout.read(path), 1, lambda _stage, _fraction: None)
+    run = encoder.run(encoder.ids(["some text"], "input"))
+    assert run.result().shape == (1, 32)
+    run.stop()
+    with pytest.raises(Exception, match="terminate"):
+        run.result()
 
 
 async def test_many_callers_at_once(embedder: Host) -> None:

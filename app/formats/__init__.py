@@ -1,0 +1,1 @@
+"""Domain results → the formats that callers ask for, once for all engines."""
