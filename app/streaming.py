@@ -68,17 +68,24 @@ async def collected(source: AsyncGenerator[T, None]) -> list[T]:
 class Streamed(Response):
     """A body that comes as it is made.
 
-    `deadline`: on the clock of `time.perf_counter`. A failure on the way becomes one SSE event
-    in `EventStream`; here the connection is cut without the final chunk, which is how a client
-    of a binary stream can tell. The client's leaving closes `source` at once, silent or not.
+    A failure on the way cuts the connection without the final chunk: a client of a binary stream
+    can tell by nothing else. The client's leaving closes `source` at once, silent or not.
+    `origin` is the engine's stream under it, closed too: a generator that was never begun does
+    not close what it holds.
     """
 
-    def __init__(self, source: AsyncGenerator[bytes, None], visit: Visit, media_type: str) -> None:
+    def __init__(
+        self,
+        source: AsyncGenerator[bytes, None],
+        visit: Visit,
+        media_type: str,
+        origin: AsyncGenerator[Any, None],
+    ) -> None:
         super().__init__(media_type=media_type)
         del self.headers["content-length"]
         self.headers["cache-control"] = "no-cache"
         self.headers["x-accel-buffering"] = "no"
-        self._source, self._visit = source, visit
+        self._source, self._visit, self._origin = source, visit, origin
         self._last = 0.0
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,6 +103,7 @@ class Streamed(Response):
         finally:
             await _end(*tasks)
             await self._source.aclose()
+            await self._origin.aclose()
 
     async def _pump(self, send: Send) -> None:
         try:
@@ -130,8 +138,14 @@ class EventStream(Streamed):
     """Server-sent events. Silence of `keepalive` seconds is filled with a comment; a failure is
     one event in the envelope, then the end, without `[DONE]`."""
 
-    def __init__(self, source: AsyncGenerator[bytes, None], visit: Visit, keepalive: float) -> None:
-        super().__init__(source, visit, "text/event-stream; charset=utf-8")
+    def __init__(
+        self,
+        source: AsyncGenerator[bytes, None],
+        visit: Visit,
+        keepalive: float,
+        origin: AsyncGenerator[Any, None],
+    ) -> None:
+        super().__init__(source, visit, "text/event-stream; charset=utf-8", origin)
         self._keepalive = keepalive
 
     async def _failed(self, send: Send, error: GatewayError) -> None:

@@ -36,7 +36,7 @@ async def chat(body: ChatRequest, request: Request, desk: AtDesk) -> Response:
     chunks = desk.upstream.stream(target, task)
     if task.streams:
         begun = await first_or_gone(request, chunks)
-        return EventStream(_events(begun, visit), visit, desk.settings.keepalive_s)
+        return EventStream(_events(begun, visit), visit, desk.settings.keepalive_s, chunks)
     answer = await answer_or_gone(request, collected(chunks))
     if not answer:
         raise EngineFailed("the engine answered nothing")

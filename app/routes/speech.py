@@ -30,9 +30,11 @@ async def speech(body: SpeechRequest, request: Request, desk: AtDesk) -> Respons
     target = desk.target(request, "speak", body.model)
     visit = Visit.of(request.scope)
     task = SpeakTask(visit.request_id, body.input, body.voice, body.speed)
-    encoded = audio.encode(desk.upstream.stream(target, task), body.response_format)
-    begun = await first_or_gone(request, encoded)
-    return Streamed(begun, visit, audio.MEDIA_TYPES[body.response_format])
+    spoken = desk.upstream.stream(target, task)
+    # The first sound, not the first byte: encoders write headers before they have heard anything.
+    begun = await first_or_gone(request, spoken)
+    encoded = audio.encode(begun, body.response_format)
+    return Streamed(encoded, visit, audio.MEDIA_TYPES[body.response_format], spoken)
 
 
 @router.get("/v1/audio/voices", summary="List voices", response_model=None)

@@ -1,9 +1,9 @@
 """`POST /v1/audio/transcriptions`: a multipart form, so every value arrives as text."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import UploadFile
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from backends.contract.errors import InvalidRequest
 
@@ -15,6 +15,14 @@ def _format(given: Any) -> Any:
         raise InvalidRequest(
             f"'response_format' must be one of {', '.join(FORMATS)}: {given} is not offered yet",
             param="response_format",
+        )
+    return given
+
+
+def _granularities(given: list[str]) -> list[str]:
+    if not {"word", "segment"}.issuperset(given):
+        raise InvalidRequest(
+            "'timestamp_granularities' are word and segment", param="timestamp_granularities"
         )
     return given
 
@@ -31,7 +39,7 @@ class TranscriptionForm(BaseModel):
     response_format: Annotated[str, BeforeValidator(_format)] = "json"
     temperature: Annotated[float, Field(ge=0, le=1)] = 0.0
     timestamp_granularities: Annotated[
-        list[Literal["word", "segment"]], Field(alias="timestamp_granularities[]")
+        list[str], AfterValidator(_granularities), Field(alias="timestamp_granularities[]")
     ] = []
     stream: bool = False
     chunking_strategy: str | None = None

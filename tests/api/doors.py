@@ -71,7 +71,8 @@ class Served:
     def __init__(self, app: Any) -> None:
         config = uvicorn.Config(
             app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none",
-            timeout_graceful_shutdown=5,
+            # uvloop cannot be closed while the pipes of ended child processes are still closing.
+            loop="asyncio", timeout_graceful_shutdown=5,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run)

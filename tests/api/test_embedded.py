@@ -2,7 +2,10 @@
 
 import io
 import math
+import time
 import wave
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -131,3 +134,19 @@ def test_who_leaves_while_it_speaks_ends_the_work(door: Door) -> None:
         caller.until(b"\r\n\r\n")
         wait_until_busy(door, "espeak-ng")
     assert seconds_until_idle(door, "espeak-ng") < 0.5 + 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_many_who_leave_a_chat_end_its_work(door: Door, http: httpx.Client, stream: bool) -> None:
+    """One answer of the demo model is over before anybody can leave; forty at once are not."""
+    model = "motley-demo-chat"
+    bodies = [{"model": model, "messages": STORY, "seed": seed, "stream": stream} for seed in range(40)]
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        began = time.monotonic()
+        assert {answer.status_code for answer in pool.map(lambda b: http.post(CHAT, json=b), bodies)} == {200}
+        whole = time.monotonic() - began
+    with ExitStack() as callers:
+        for body in bodies:
+            callers.enter_context(Caller(door, CHAT, json=body))
+        wait_until_busy(door, model)
+    assert seconds_until_idle(door, model) < max(0.5, whole / 2)

@@ -89,14 +89,18 @@ async def test_an_answer_already_there_wins_over_leaving() -> None:
     assert await answer_or_gone(visiting(leaves_after=0), at_once()) == 7
 
 
-async def test_a_client_that_goes_while_it_is_sent_to() -> None:
+@pytest.mark.parametrize("fails_at", ["http.response.start", "http.response.body"])
+async def test_a_client_that_goes_while_it_is_sent_to(fails_at: str) -> None:
     """Servers of ASGI 2.4 and later raise OSError from `send`."""
     source, request = Source(b"a", b"b", wait=0.01), visiting()
 
     async def send(message: Any) -> None:
-        if message["type"] == "http.response.body":
+        if message["type"] == fails_at:
             raise OSError
 
-    await Streamed(source(), Visit.of(request.scope), "audio/wav")(request.scope, request.receive, send)
+    origin = source()
+    begun = await first_or_gone(request, origin)
+    body = Streamed(begun, Visit.of(request.scope), "audio/wav", origin)
+    await body(request.scope, request.receive, send)
     assert source.closed
     assert Visit.of(request.scope).cut == "client"

@@ -1,0 +1,23 @@
+"""One `motley up` of the embedded fleet for the whole folder."""
+
+from collections.abc import Iterator
+
+import openai
+import pytest
+
+from tests.running import ROOT, Running
+
+EMBEDDED = ROOT / "deploy" / "fleets" / "embedded.yaml"
+
+
+@pytest.fixture(scope="session")
+def motley() -> Iterator[Running]:
+    running = Running(EMBEDDED)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def sdk(motley: Running) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{motley.url}/v1", api_key="none", max_retries=0, timeout=60) as client:
+        yield client

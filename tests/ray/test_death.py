@@ -1,0 +1,95 @@
+"""A replica that is killed under load: the others go on, it answers 503 soon and comes back."""
+
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from tests.running import Running
+
+VICTIM = "all-minilm-l6-v2"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`sent` and `came`: seconds after the kill."""
+
+    sent: float
+    came: float
+    status: int
+    code: str | None
+    retry_after: str | None
+
+
+def embed(url: str) -> httpx.Response:
+    return httpx.post(f"{url}/v1/embeddings", json={"model": VICTIM, "input": "a cat"}, timeout=60)
+
+
+def others(url: str) -> list[httpx.Response]:
+    hello = {"model": "llm", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
+    ranked = {"model": "reranker", "query": "cat", "documents": ["a cat", "a dog"]}
+    spoken = {"model": "tts", "voice": "nova", "input": "Hello there.", "response_format": "wav"}
+    return [
+        httpx.post(f"{url}/v1/chat/completions", json=hello, timeout=60),
+        httpx.post(f"{url}/v1/rerank", json=ranked, timeout=60),
+        httpx.post(f"{url}/v1/audio/speech", json=spoken, timeout=60),
+    ]
+
+
+def test_the_others_go_on_and_it_comes_back(motley: Running) -> None:
+    assert embed(motley.url).status_code == 200
+    load_seconds = next(iter(motley.fleet()[VICTIM]["variants"].values()))["seconds"]
+    pid = motley.replica(VICTIM)["pid"]
+    stop = threading.Event()
+    seen: list[httpx.Response] = []
+
+    def load() -> None:
+        while not stop.is_set():
+            seen.extend(others(motley.url))
+
+    with ThreadPoolExecutor(24) as pool:
+        loading = pool.submit(load)
+        time.sleep(1)
+        os.kill(pid, signal.SIGKILL)
+        killed = time.monotonic()
+
+        def ask() -> Answer:
+            sent = time.monotonic() - killed
+            answer = embed(motley.url)
+            code = answer.json()["error"]["code"] if answer.is_error else None
+            came = time.monotonic() - killed
+            return Answer(sent, came, answer.status_code, code, answer.headers.get("retry-after"))
+
+        asked = []
+        deadline = killed + load_seconds + 60
+        while time.monotonic() < deadline:
+            asked.append(pool.submit(ask))
+            time.sleep(0.25)
+            if asked[-1].done() and asked[-1].result().status == 200 and time.monotonic() - killed > 3:
+                break
+        answers = [one.result() for one in asked]
+        stop.set()
+        loading.result()
+
+    refused = [answer for answer in answers if answer.status != 200]
+    back = min(answer.came for answer in answers if answer.status == 200)
+    print(
+        f"\nfirst 503 after {min(a.came for a in refused):.2f} s, "
+        f"serving again after {back:.1f} s (it loads in {load_seconds:.1f} s)"
+    )
+    assert refused
+    assert {answer.status for answer in refused} == {503}
+    assert {answer.code for answer in refused} <= {"model_down", "model_loading"}
+    assert all(int(answer.retry_after or 0) >= 1 for answer in refused)
+    assert min(answer.came for answer in refused) <= 2
+    # Nobody is left hanging until the new process is up.
+    assert max(answer.came - answer.sent for answer in refused) <= 2.5
+    assert back <= load_seconds + 15
+    assert len(seen) >= 9
+    assert {answer.status_code for answer in seen} == {200}
+    assert motley.replica(VICTIM)["pid"] != pid

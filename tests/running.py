@@ -1,0 +1,79 @@
+"""A real `motley up` in a process of its own, from start to Ctrl-C."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).parents[1]
+MOTLEY = Path(sys.executable).with_name("motley")
+
+
+class Running:
+    """Up once constructed. `settings` go into its environment as `MOTLEY_…`.
+
+    Raises RuntimeError, with what it printed, when it does not come up within `within` seconds.
+    """
+
+    def __init__(self, fleet: Path, *, within: float = 240, **settings: Any) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.key = str(settings.get("api_keys", "none")).split(",")[0]
+        self.log = Path(tempfile.mkstemp(suffix=".log")[1])
+        environment = {f"MOTLEY_{name.upper()}": str(value) for name, value in settings.items()}
+        with self.log.open("w") as out:
+            self.process = subprocess.Popen(
+                [MOTLEY, "up", fleet, "--port", str(self.port)],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env={**os.environ, **environment},
+            )
+        self._until("Ctrl-C stops", within)
+
+    def _until(self, said: str, within: float) -> None:
+        deadline = time.monotonic() + within
+        while said not in self.printed():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.process.kill()
+                raise RuntimeError(f"`motley up` did not come up:\n{self.printed()}")
+            time.sleep(0.1)
+
+    def printed(self) -> str:
+        return self.log.read_text()
+
+    def fleet(self) -> dict[str, Any]:
+        """What `GET /v1/fleet` tells: models by name."""
+        answer = httpx.get(f"{self.url}/v1/fleet", headers={"authorization": f"Bearer {self.key}"}, timeout=30)
+        models: dict[str, Any] = answer.raise_for_status().json()["models"]
+        return models
+
+    def replica(self, model: str) -> dict[str, Any]:
+        """The one replica of a model of one variant; {} while there is none."""
+        (variant,) = self.fleet()[model]["variants"].values()
+        return next(iter(variant["replicas"]), {})
+
+    def family(self) -> list[psutil.Process]:
+        """Every process of it."""
+        top = psutil.Process(self.process.pid)
+        return [top, *top.children(recursive=True)]
+
+    def stop(self, number: int = signal.SIGINT, within: float = 60) -> int:
+        """As Ctrl-C does. Returns the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(within)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
