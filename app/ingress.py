@@ -6,11 +6,6 @@ from ray import serve
 from ray.serve import Application
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.main import create_app
-from app.settings import Settings
-from app.telemetry.logs import configure
-from app.upstream.ray import RayUpstream
-from backends.fleet.schema import Fleet
 
 
 @serve.deployment
@@ -23,6 +18,15 @@ class Door:
     """
 
     def __init__(self) -> None:
+        # Here, not above: Serve imports this module in a process of its own to build the
+        # application, which needs nothing of it.
+        from app.main import create_app
+        from app.settings import Settings
+        from app.telemetry.logs import configure
+        from app.upstream.ray import RayUpstream
+        from backends.fleet.schema import Fleet
+
+        self._fleet = Fleet
         settings = Settings()
         configure(settings)
         # Serve hands over `user_config` after construction and before the first request.
@@ -33,7 +37,7 @@ class Door:
         return OneRequestId(self._app)
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
-        self._app.state.catalogue.update(Fleet.model_validate(user_config["fleet"]))
+        self._app.state.catalogue.update(self._fleet.model_validate(user_config["fleet"]))
 
 
 class OneRequestId:

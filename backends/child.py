@@ -39,13 +39,21 @@ class Group:
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], *, env: Mapping[str, str] | None = None, pipes: bool = False
+        cls,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        stdio: socket.socket | None = None,
     ) -> "Group":
-        """`env` replaces the environment; `pipes` gives `process.stdin` and `process.stdout`
-        (else both are the null device). Standard error is ours. Raises OSError."""
+        """`env` replaces the environment. `stdio` becomes the command's standard input and output
+        (else both are the null device); the caller closes its copy. Standard error is ours.
+
+        Not asyncio's own pipes: it reports the end of a process only when they have been read
+        to theirs, so a reader that pauses would hold up `wait`. Raises OSError.
+        """
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        end = asyncio.subprocess.PIPE if pipes else asyncio.subprocess.DEVNULL
+        end = asyncio.subprocess.DEVNULL if stdio is None else stdio.fileno()
         try:
             with theirs:
                 process = await asyncio.create_subprocess_exec(
@@ -97,6 +105,8 @@ class Worker:
         self._module, self._options = module, dict(options)
         self._grace, self._start_s = grace, start_s
         self._group: Group | None = None
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
         self._frames: asyncio.Queue[tuple[dict[str, Any], bytes] | None] = asyncio.Queue(8)
         self._job_frames = self._frames
         self._keeping: asyncio.Task[None] | None = None
@@ -138,6 +148,7 @@ class Worker:
         while True:
             frame = await frames.get()
             if frame is None:
+                self.running = False
                 raise RuntimeError("the child ended in the middle of a job")
             header, body = frame
             if "end" in header:
@@ -165,22 +176,19 @@ class Worker:
             pass
 
     async def _send(self, header: dict[str, Any], data: bytes = b"") -> None:
-        assert self._group is not None
-        assert self._group.process.stdin is not None
-        self._group.process.stdin.write(pack(header, data))
+        assert self._writer is not None
         with suppress(ConnectionError):  # the child has ended: reading will say so
-            await self._group.process.stdin.drain()
+            self._writer.write(pack(header, data))
+            await self._writer.drain()
 
     async def _start(self) -> None:
         self._settled.clear()
         self._frames = asyncio.Queue(8)
         try:
             async with asyncio.timeout(self._start_s):
-                self._group = await Group.start(
-                    [sys.executable, "-m", "backends.worker", self._module], env=_environment(), pipes=True
-                )
+                await self._spawn()
                 await self._send(self._options)
-                header, _ = await _frame(self._reader())
+                header, _ = await self._frame()
             _raise_for(header)
             self.alive, self.failed = True, False
         except (EOFError, TimeoutError, OSError) as error:
@@ -193,6 +201,20 @@ class Worker:
             raise
         finally:
             self._settled.set()
+
+    async def _spawn(self) -> None:
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "backends.worker", self._module]
+        with theirs:
+            self._reader, self._writer = await asyncio.open_connection(sock=ours)
+            self._group = await Group.start(command, env=_environment(), stdio=theirs)
+
+    async def _frame(self) -> tuple[dict[str, Any], bytes]:
+        """Raises EOFError (IncompleteReadError) when either end is closed."""
+        assert self._reader is not None
+        header, body = LENGTHS.unpack(await self._reader.readexactly(LENGTHS.size))
+        text = await self._reader.readexactly(header)
+        return orjson.loads(text), await self._reader.readexactly(body)
 
     async def _keep(self) -> None:
         """Read what the child says until it ends, then start another; ever more slowly while
@@ -211,24 +233,22 @@ class Worker:
                 log.exception("a child for %s could not be restarted", self._module)
 
     async def _pump(self) -> None:
-        reader, frames = self._reader(), self._frames
+        frames = self._frames
         try:
             while True:
-                await frames.put(await _frame(reader))
+                await frames.put(await self._frame())
         except (EOFError, OSError):
             self._settled.clear()  # jobs wait for the restart
             await self._end()
-            if frames.full():  # its job has failed anyway, and may not be reading
+        finally:  # also when cancelled: a job must not wait for what nobody reads
+            if frames.full():
                 frames.get_nowait()
             frames.put_nowait(None)
 
-    def _reader(self) -> asyncio.StreamReader:
-        assert self._group is not None
-        assert self._group.process.stdout is not None
-        return self._group.process.stdout
-
     async def _end(self) -> None:
         self.alive = self.running = False
+        if self._writer is not None:
+            self._writer.close()
         if self._group is not None:
             await self._group.kill()
 
@@ -302,13 +322,6 @@ class Pool:
         self._resting.add(task)
         task.add_done_callback(self._resting.discard)
         return task
-
-
-async def _frame(reader: asyncio.StreamReader) -> tuple[dict[str, Any], bytes]:
-    """Raises EOFError (IncompleteReadError) when the child has closed its end."""
-    header, body = LENGTHS.unpack(await reader.readexactly(LENGTHS.size))
-    text = await reader.readexactly(header)
-    return orjson.loads(text), await reader.readexactly(body)
 
 
 def _raise_for(header: dict[str, Any]) -> None:

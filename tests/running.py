@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import psutil
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +52,9 @@ class Running:
 
     def fleet(self) -> dict[str, Any]:
         """What `GET /v1/fleet` tells: models by name."""
-        answer = httpx.get(f"{self.url}/v1/fleet", headers={"authorization": f"Bearer {self.key}"}, timeout=30)
+        answer = httpx2.get(
+            f"{self.url}/v1/fleet", headers={"authorization": f"Bearer {self.key}"}, timeout=30
+        )
         models: dict[str, Any] = answer.raise_for_status().json()["models"]
         return models
 

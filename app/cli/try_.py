@@ -56,7 +56,7 @@ def try_(
             headers, result = ask(client, models[verb], wav)
             taken = f"{(time.perf_counter() - began) * 1000:.0f} ms"
             where = headers["x-motley-engine"], headers["x-motley-node"]
-        except openai.OpenAIError as error:
+        except (openai.OpenAIError, OSError) as error:
             failed, result, taken, where = True, f"[red]{error}[/]", "–", ("–", "–")
         table.add_row(verb, models[verb], result, taken, *where)
     console.print(table)

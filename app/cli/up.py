@@ -1,6 +1,7 @@
 """`motley up FLEET`: Ray, the fleet and the door on this machine, until Ctrl-C."""
 
 import asyncio
+import contextlib
 import signal
 import socket
 import sys
@@ -25,7 +26,7 @@ from backends.render.serve import serve_config
 from backends.serve.details import variant_states
 
 EMBEDDED = Path("deploy/fleets/embedded.yaml")
-LOOK_S = 0.25
+LOOK_S = 0.5
 
 _CURL: dict[Verb, str] = {
     "chat": "curl {url}/v1/chat/completions -H 'content-type: application/json' \\\n"
@@ -109,7 +110,7 @@ async def _until_stopped(cluster: Any, fleet: Fleet, port: int, console: Console
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
         starting.result()
-        _greet(fleet, url, console, clock)
+        _greet(fleet, url, cluster.dashboard, console, clock)
         await stopping
     starting.cancel()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -134,7 +135,7 @@ async def _start(cluster: Any, fleet: Fleet, port: int, console: Console, clock:
             await asyncio.sleep(LOOK_S)
     clock.lap("models")
     with console.status("waiting for the door …"):
-        await _answers(f"http://127.0.0.1:{port}/health")
+        await _answers(f"http://127.0.0.1:{port}/ready", set(fleet.models))
     clock.lap("door")
 
 
@@ -189,10 +190,11 @@ class Board:
         return table
 
 
-def _greet(fleet: Fleet, url: str, console: Console, clock: Clock) -> None:
+def _greet(fleet: Fleet, url: str, dashboard: str, console: Console, clock: Clock) -> None:
     spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in clock.laps)
     console.print(f"\nup after {clock.elapsed():.1f} s: {spent}")
-    console.print(f"\nbase URL  {url}/v1   (docs: {url}/docs)\n", style="bold")
+    console.print(f"\nbase URL  {url}/v1   (docs: {url}/docs)", style="bold")
+    console.print(f"          {dashboard}   (Ray's dashboard; it takes `motley deploy --address`)\n")
     # In this order the curls work as they stand: speech.wav is spoken before it is transcribed.
     shown: dict[Verb, str] = {model.task: name for name, model in reversed(fleet.models.items())}
     for verb in ("chat", "speak", "transcribe", "embed", "rerank"):
@@ -201,16 +203,21 @@ def _greet(fleet: Fleet, url: str, console: Console, clock: Clock) -> None:
     console.print("\n`motley try` in another terminal asks each verb once. Ctrl-C stops.")
 
 
-async def _answers(url: str, within: float = 60) -> None:
+async def _answers(url: str, models: set[str], within: float = 60) -> None:
+    """Wait until the door tells of these models: until it is registered, Serve's own proxy
+    answers in its place."""
     async with asyncio.timeout(within), aiohttp.ClientSession() as http:
         while True:
-            try:
+            with contextlib.suppress(aiohttp.ClientError, ValueError, KeyError):
                 async with http.get(url) as answer:
-                    if answer.status == 200:
+                    told = await answer.json()
+                    if set(told["models"]) == models and "waiting" not in _states(told):
                         return
-            except aiohttp.ClientError:
-                pass
             await asyncio.sleep(0.1)
+
+
+def _states(told: dict[str, Any]) -> set[str]:
+    return {model["state"] for model in told["models"].values()}
 
 
 def _only_node(fleet: Fleet) -> str:

@@ -1,1 +1,1 @@
-"""Domain results → the formats that callers ask for, once for all engines."""
+"""Domain results → the formats a request asks for, once for all engines."""

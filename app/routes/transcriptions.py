@@ -4,9 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
 from openai.types.audio import Transcription, TranscriptionVerbose
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
-from app.errors import need_form
+from app.errors import Json, need_form
+from app.formats import transcript
 from app.routes.desk import AtDesk
 from app.streaming import answer_or_gone, collected
 from app.telemetry.visit import Visit
@@ -36,3 +37,10 @@ async def transcriptions(
         visit.request_id, sound, form.language or None, form.prompt or None, form.temperature, form.words
     )
     heard = await answer_or_gone(request, collected(desk.upstream.stream(target, task)))
+    match form.response_format:
+        case "text":
+            return PlainTextResponse(transcript.as_text(heard) + "\n")
+        case "verbose_json":
+            return Json(transcript.as_verbose_json(heard, segments=form.segments, words=form.words))
+        case _:
+            return Json(transcript.as_json(heard))

@@ -22,7 +22,7 @@ from backends.contract.errors import EngineFailed, GatewayError, ModelDown, NotR
 from backends.contract.state import VariantState
 from backends.contract.tasks import AnyTask, StreamTask, Task
 from backends.fleet.schema import NODE_LABEL
-from backends.serve.details import variant_states
+from backends.serve.details import lost, variant_states
 
 R = TypeVar("R")
 C = TypeVar("C")
@@ -153,9 +153,9 @@ class Watch:
             await asyncio.wait({work, down}, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 return work.result()
-            if self.states[app].readiness == "down":
-                raise ModelDown("the model is down; it is being restarted")
-            raise NotReady("the model is loading")
+            if app in self.states and self.states[app].readiness != "down":
+                raise NotReady("the model is loading")
+            raise ModelDown("the model is down; it is being restarted")
         finally:
             down.cancel()
             work.cancel()
@@ -189,12 +189,13 @@ class Watch:
             self._nodes = await _nodes()
             states = variant_states(details, self._nodes, self.states)
         self.states = states
-        for app, state in states.items():
+        gone = lost(details)
+        for app in states:
             down = self._down.setdefault(app, asyncio.Event())
-            if state.ready:
-                down.clear()
-            else:
+            if app in gone:
                 down.set()
+            else:
+                down.clear()
         for app in [app for app, state in states.items() if state.ready and app not in ready]:
             await self.ask(app)
 

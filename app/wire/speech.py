@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from app.formats.audio import MEDIA_TYPES
+from app.formats.audio import FORMATS, Format
 from app.wire.base import Closed
 from backends.contract.errors import InvalidRequest
 
@@ -15,9 +15,9 @@ def _voice(given: Any) -> Any:
 
 
 def _format(given: Any) -> Any:
-    if given not in MEDIA_TYPES:
+    if given not in FORMATS:
         raise InvalidRequest(
-            f"'response_format' must be one of {', '.join(MEDIA_TYPES)}", param="response_format"
+            f"'response_format' must be one of {', '.join(FORMATS)}", param="response_format"
         )
     return given
 
@@ -31,6 +31,6 @@ def _audio(given: Any) -> Any:
 class SpeechRequest(Closed):
     input: Annotated[str, Field(min_length=1, max_length=4096)]
     voice: Annotated[str, BeforeValidator(_voice), Field(min_length=1)]
-    response_format: Annotated[str, BeforeValidator(_format)] = "mp3"
+    response_format: Annotated[Format, BeforeValidator(_format)] = "mp3"
     speed: Annotated[float, Field(ge=0.25, le=4)] = 1.0
     stream_format: Annotated[Literal["audio"], BeforeValidator(_audio)] | None = None

@@ -49,6 +49,11 @@ class TranscriptionForm(BaseModel):
     def words(self) -> bool:
         return "word" in self.timestamp_granularities
 
+    @property
+    def segments(self) -> bool:
+        """The default, as OpenAI has it."""
+        return not self.timestamp_granularities or "segment" in self.timestamp_granularities
+
     @model_validator(mode="after")
     def _nothing_ignored(self) -> "TranscriptionForm":
         if self.stream:

@@ -1,5 +1,6 @@
 """A Ray cluster of our own on this machine, with the settings the door needs (decision 1)."""
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -44,9 +45,11 @@ class Cluster:
             return details
 
     async def drain(self) -> None:
-        """Stop every application; each finishes what it runs first, up to its time."""
-        async with aiohttp.ClientSession() as http, http.delete(self._url) as answer:
-            answer.raise_for_status()
+        """Stop every application; each first finishes what it runs, up to its time. Serve's own
+        shutdown would end HAProxy, and with it the connections, at once."""
+        await self.deploy({"applications": []})
+        while (await self.details())["applications"]:
+            await asyncio.sleep(0.1)
 
     @property
     def _url(self) -> str:
@@ -56,10 +59,11 @@ class Cluster:
 def environment(home: Path) -> dict[str, str]:
     """What every Ray process of the cluster must find in its environment.
 
-    HAProxy's paths and ports have fixed defaults: two clusters on one machine would fight.
+    HAProxy's paths and ports, and those of the proxy it falls back to, have fixed defaults: two
+    clusters on one machine would answer for one another.
     """
     haproxy = home / "h"
-    stats, metrics = free_ports(2)
+    stats, metrics, fallback, fallback_grpc = free_ports(4)
     return {
         "RAY_AUTH_MODE": "disabled",  # loopback only; else Ray writes a token to the user's home
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -72,6 +76,8 @@ def environment(home: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback_grpc),
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
         # Serve's default of 30 s would hold every stop of every model for as long.

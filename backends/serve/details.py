@@ -28,6 +28,17 @@ def variant_states(
     }
 
 
+def lost(details: Mapping[str, Any]) -> set[str]:
+    """The applications without a process that may answer what it was already asked. One that is
+    being stopped finishes first; of one that is being deleted nothing is told any more."""
+    return {
+        app
+        for app, found in details["applications"].items()
+        if found["status"] != "DELETING"
+        and not any(replica["state"] in ("RUNNING", "STOPPING") for replica in _replicas(found))
+    }
+
+
 def _state(found: Mapping[str, Any], nodes: Mapping[str, str], before: VariantState) -> VariantState:
     replicas = _replicas(found)
     running = [replica for replica in replicas if replica["state"] == "RUNNING"]

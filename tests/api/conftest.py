@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import openai
 import pytest
 
@@ -23,7 +23,7 @@ def sdk(door: Door) -> Iterator[openai.OpenAI]:
 
 
 @pytest.fixture
-def http(door: Door) -> Iterator[httpx.Client]:
+def http(door: Door) -> Iterator[httpx2.Client]:
     headers = {"authorization": f"Bearer {door.key}"}
-    with httpx.Client(base_url=door.base_url, headers=headers, timeout=60) as client:
+    with httpx2.Client(base_url=door.base_url, headers=headers, timeout=60) as client:
         yield client

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 import pytest
 
@@ -18,13 +18,13 @@ JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture(autouse=True)
-def still_stands(http: httpx.Client) -> Iterator[None]:
+def still_stands(http: httpx2.Client) -> Iterator[None]:
     yield
     body = {"model": "fake-chat", "messages": [{"role": "user", "content": "!words 1"}]}
     assert http.post(CHAT, json=body).json()["choices"][0]["message"]["content"] == "w0 "
 
 
-def refused(answer: httpx.Response, status: int, param: str | None, code: str = "invalid_request") -> str:
+def refused(answer: httpx2.Response, status: int, param: str | None, code: str = "invalid_request") -> str:
     """Checks the envelope; returns its message."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
@@ -118,25 +118,25 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("path", "body", "param"), WRONG, ids=[f"{p[4:]}-{w}" for p, _, w in WRONG])
-def test_a_wrong_field_is_named(http: httpx.Client, path: str, body: dict[str, Any], param: str) -> None:
+def test_a_wrong_field_is_named(http: httpx2.Client, path: str, body: dict[str, Any], param: str) -> None:
     said = refused(http.post(path, json=body), 400, param)
     assert param.partition("[")[0] in said or param in ("voice", "model")
 
 
 @pytest.mark.parametrize("path", [CHAT, EMBED, RERANK, SPEAK])
 @pytest.mark.parametrize("body", [b"{", b"", b"\xff\xfe{}", b'{"a": "\\ud800"}', b"[" * 50_000])
-def test_bad_json(http: httpx.Client, path: str, body: bytes) -> None:
+def test_bad_json(http: httpx2.Client, path: str, body: bytes) -> None:
     refused(http.post(path, content=body, headers=JSON), 400, None)
 
 
 @pytest.mark.parametrize("body", [[], "text", 3, None, True])
-def test_json_but_no_object(http: httpx.Client, body: object) -> None:
+def test_json_but_no_object(http: httpx2.Client, body: object) -> None:
     refused(http.post(CHAT, content=json.dumps(body), headers=JSON), 400, None)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/xml", None])
 @pytest.mark.parametrize("path", [CHAT, EMBED, RERANK, SPEAK])
-def test_a_wrong_content_type(http: httpx.Client, path: str, kind: str | None) -> None:
+def test_a_wrong_content_type(http: httpx2.Client, path: str, kind: str | None) -> None:
     headers = {"content-type": kind} if kind else {}
     answer = http.post(path, content=json.dumps(chat()).encode(), headers=headers)
     refused(answer, 415, None, "unsupported_media")
@@ -148,15 +148,15 @@ def test_a_wrong_content_type(http: httpx.Client, path: str, kind: str | None) -
     ids=["chat", "embed", "rerank", "speak"],
 )
 class TestTheModel:
-    def test_unknown(self, http: httpx.Client, path: str, body: dict[str, Any]) -> None:
+    def test_unknown(self, http: httpx2.Client, path: str, body: dict[str, Any]) -> None:
         refused(http.post(path, json={**body, "model": "gpt-9"}), 404, "model", "model_not_found")
 
-    def test_of_another_task(self, http: httpx.Client, path: str, body: dict[str, Any]) -> None:
+    def test_of_another_task(self, http: httpx2.Client, path: str, body: dict[str, Any]) -> None:
         other = "fake-embed" if path != EMBED else "fake-chat"
         said = refused(http.post(path, json={**body, "model": other}), 400, "model", "task_unsupported")
         assert other in said
 
-    def test_through_the_wrong_alias(self, http: httpx.Client, path: str, body: dict[str, Any]) -> None:
+    def test_through_the_wrong_alias(self, http: httpx2.Client, path: str, body: dict[str, Any]) -> None:
         answer = http.post(f"/whisper{path}", json=without(body, "model"))
         refused(answer, 400, "model", "task_unsupported")
 
@@ -172,14 +172,14 @@ def test_the_sdk_sees_kinds_of_errors(sdk: openai.OpenAI) -> None:
     assert wrong.value.request_id
 
 
-def test_an_over_long_prompt(http: httpx.Client) -> None:
+def test_an_over_long_prompt(http: httpx2.Client) -> None:
     body = chat(messages=[{"role": "user", "content": "word " * 1025}])
     for stream in (False, True):
         refused(http.post(CHAT, json={**body, "stream": stream}), 400, "messages", "context_length_exceeded")
 
 
 @pytest.mark.parametrize("path", [CHAT, EMBED])
-def test_a_body_of_30_mb(http: httpx.Client, path: str) -> None:
+def test_a_body_of_30_mb(http: httpx2.Client, path: str) -> None:
     refused(
         http.post(path, json=chat(messages=[{**USER, "content": "x" * 30_000_000}])),
         413,
@@ -188,12 +188,12 @@ def test_a_body_of_30_mb(http: httpx.Client, path: str) -> None:
     )
 
 
-def test_a_body_of_30_mb_in_chunks(http: httpx.Client) -> None:
+def test_a_body_of_30_mb_in_chunks(http: httpx2.Client) -> None:
     pieces = (b"x" * 1_000_000 for _ in range(30))
     refused(http.post(CHAT, content=pieces, headers=JSON), 413, None, "body_too_large")
 
 
-def test_an_unknown_route(http: httpx.Client) -> None:
+def test_an_unknown_route(http: httpx2.Client) -> None:
     for path in (
         "/v1/nothing",
         "/nothing",
@@ -207,14 +207,14 @@ def test_an_unknown_route(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"])
-def test_a_wrong_method(http: httpx.Client, method: str) -> None:
+def test_a_wrong_method(http: httpx2.Client, method: str) -> None:
     answer = http.request(method, CHAT)
     refused(answer, 405, None, "method_not_allowed")
     assert answer.headers["allow"] == "POST"
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_failures_of_the_engine(http: httpx.Client, stream: bool) -> None:
+def test_failures_of_the_engine(http: httpx2.Client, stream: bool) -> None:
     """Told from the caller's own, before the first item, with a status code."""
     bodies = {
         CHAT: lambda script: chat(messages=[{"role": "user", "content": script}], stream=stream),
@@ -230,7 +230,7 @@ def test_failures_of_the_engine(http: httpx.Client, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_answer_that_takes_too_long(http: httpx.Client, stream: bool) -> None:
+def test_an_answer_that_takes_too_long(http: httpx2.Client, stream: bool) -> None:
     messages = [{"role": "user", "content": "!slow 30"}]
     answer = http.post(CHAT, json=chat(model="fake-hasty", messages=messages, stream=stream))
     refused(answer, 504, None, "upstream_timeout")
@@ -241,7 +241,7 @@ def test_an_answer_that_takes_too_long(http: httpx.Client, stream: bool) -> None
     "headers", [{"x-request-disconnect-disabled": "true"}, {"x-request-timeout-seconds": "0.1"}]
 )
 def test_headers_that_steer_other_servers_do_not_steer_this_one(
-    http: httpx.Client, headers: dict[str, str]
+    http: httpx2.Client, headers: dict[str, str]
 ) -> None:
     body = chat(messages=[{"role": "user", "content": "!slow 0.2 !words 2"}])
     answer = http.post(CHAT, json=body, headers=headers)
@@ -256,7 +256,7 @@ def test_headers_that_steer_other_servers_do_not_steer_this_one(
 @pytest.mark.parametrize("path", [CHAT, "/v1/models", "/v1/fleet", "/metrics", "/nothing", "/llm/v1/models"])
 def test_a_wrong_key(door: Door, path: str, header: str) -> None:
     headers = {"authorization": header} if header else {}
-    answer = httpx.post(f"{door.base_url}{path}", headers=headers, json=chat())
+    answer = httpx2.post(f"{door.base_url}{path}", headers=headers, json=chat())
     refused(answer, 401, None, "invalid_api_key")
     assert answer.headers["www-authenticate"] == "Bearer"
     assert answer.json()["error"]["type"] == "authentication_error"
@@ -264,12 +264,12 @@ def test_a_wrong_key(door: Door, path: str, header: str) -> None:
 
 def test_open_without_a_key(door: Door) -> None:
     for path in ("/health", "/ready", "/-/healthz", "/docs", "/openapi.json"):
-        assert httpx.get(f"{door.base_url}{path}").status_code == 200
+        assert httpx2.get(f"{door.base_url}{path}").status_code == 200
 
 
 def test_any_of_the_keys(door: Door) -> None:
     for key in ("sk-other", door.key):
-        answer = httpx.get(f"{door.base_url}/v1/models", headers={"authorization": f"bearer {key}"})
+        answer = httpx2.get(f"{door.base_url}/v1/models", headers={"authorization": f"bearer {key}"})
         assert answer.status_code == 200
 
 
@@ -292,11 +292,11 @@ WRONG_FORMS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("form", "param"), WRONG_FORMS, ids=[next(iter(form)) for form, _ in WRONG_FORMS])
-def test_a_wrong_form_field_is_named(http: httpx.Client, form: dict[str, Any], param: str) -> None:
+def test_a_wrong_form_field_is_named(http: httpx2.Client, form: dict[str, Any], param: str) -> None:
     refused(http.post(HEAR, data={"model": "fake-transcribe", **form}, files=SOUND), 400, param)
 
 
-def test_uploads_that_are_none(http: httpx.Client) -> None:
+def test_uploads_that_are_none(http: httpx2.Client) -> None:
     data = {"model": "fake-transcribe"}
     refused(http.post(HEAR, data=data, files={"file": ("a.wav", b"", "audio/wav")}), 400, "file")
     refused(http.post(HEAR, data=data, files={"other": ("a.wav", b"RIFF")}), 400, "file")
@@ -307,19 +307,19 @@ def test_uploads_that_are_none(http: httpx.Client) -> None:
     refused(broken, 400, None)
 
 
-def test_transcription_models(http: httpx.Client) -> None:
+def test_transcription_models(http: httpx2.Client) -> None:
     refused(http.post(HEAR, files=SOUND), 400, "model")
     refused(http.post(HEAR, data={"model": "gpt-9"}, files=SOUND), 404, "model", "model_not_found")
     refused(http.post(HEAR, data={"model": "llm"}, files=SOUND), 400, "model", "task_unsupported")
 
 
-def test_an_upload_over_the_limit(http: httpx.Client) -> None:
+def test_an_upload_over_the_limit(http: httpx2.Client) -> None:
     files = {"file": ("a.wav", b"x" * 65_000_000, "audio/wav")}
     answer = http.post(HEAR, data={"model": "fake-transcribe"}, files=files)
     refused(answer, 413, None, "body_too_large")
 
 
-def test_failures_while_it_listens(http: httpx.Client) -> None:
+def test_failures_while_it_listens(http: httpx2.Client) -> None:
     data = {"model": "fake-transcribe", "prompt": "!bug"}
     refused(http.post(HEAR, data=data, files=SOUND), 502, None, "engine_failed")
     broken = http.post(HEAR, data={**data, "prompt": "!words 4 !break 2"}, files=SOUND)

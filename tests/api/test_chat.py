@@ -2,7 +2,7 @@
 
 import json
 
-import httpx
+import httpx2
 import openai
 import pytest
 
@@ -29,7 +29,7 @@ def test_a_stream_of_chunks(sdk: openai.OpenAI) -> None:
     assert all(chunk.object == "chat.completion.chunk" for chunk in chunks)
 
 
-def test_the_events_on_the_wire(http: httpx.Client) -> None:
+def test_the_events_on_the_wire(http: httpx2.Client) -> None:
     body = {"model": "fake-chat", "messages": ask("!words 2"), "stream": True}
     answer = http.post("/v1/chat/completions", json=body)
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -59,12 +59,12 @@ def test_an_alias_is_echoed(sdk: openai.OpenAI) -> None:
     assert sdk.chat.completions.create(model="org/fake-chat", messages=ask("hi")).model == "org/fake-chat"
 
 
-def test_fields_of_other_servers_pass(http: httpx.Client) -> None:
+def test_fields_of_other_servers_pass(http: httpx2.Client) -> None:
     body = {"model": "fake-chat", "messages": ask("hi"), "top_k": 5, "metadata": {"a": "b"}, "seed": None}
     assert http.post("/v1/chat/completions", json=body).status_code == 200
 
 
-def test_a_user_keeps_to_one_variant(http: httpx.Client) -> None:
+def test_a_user_keeps_to_one_variant(http: httpx2.Client) -> None:
     def variants(users: list[str | None]) -> list[str]:
         bodies = [{"model": "fake-ab", "messages": ask("!words 1"), "user": user} for user in users]
         return [http.post("/v1/chat/completions", json=b).headers["x-motley-variant"] for b in bodies]

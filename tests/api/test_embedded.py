@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 import pytest
 
@@ -65,7 +65,7 @@ def dot(a: list[float], b: list[float]) -> float:
     return sum(x * y for x, y in zip(a, b, strict=True))
 
 
-def test_the_right_document_comes_first(http: httpx.Client) -> None:
+def test_the_right_document_comes_first(http: httpx2.Client) -> None:
     documents = ["Bread is baked from flour.", "Paris is the capital of France.", "France has many cheeses."]
     body = {"model": "minilm-reranker", "query": "What is France's capital city?", "documents": documents}
     results = http.post("/v1/rerank", json=body).json()["results"]
@@ -81,20 +81,20 @@ def test_what_they_say_of_themselves(sdk: openai.OpenAI) -> None:
     assert "nova" in {voice["id"] for voice in facts["espeak-ng"]["voices"]}
 
 
-def test_a_text_named_mp3(http: httpx.Client) -> None:
+def test_a_text_named_mp3(http: httpx2.Client) -> None:
     files = {"file": ("song.mp3", b"This is no song. " * 400, "audio/mpeg")}
     answer = http.post(HEAR, data={"model": "pocketsphinx-en"}, files=files)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "file")
     assert answer.json()["error"]["code"] == "unsupported_media"
 
 
-def test_an_unknown_voice(http: httpx.Client) -> None:
+def test_an_unknown_voice(http: httpx2.Client) -> None:
     answer = http.post(SPEAK, json={"model": "espeak-ng", "input": "hi", "voice": "nobody"})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "voice")
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_over_long_prompt(http: httpx.Client, stream: bool) -> None:
+def test_an_over_long_prompt(http: httpx2.Client, stream: bool) -> None:
     messages = [{"role": "user", "content": "a fox and a hen " * 5000}]
     body = {"model": "motley-demo-chat", "messages": messages, "stream": stream}
     error = http.post(CHAT, json=body).json()["error"]
@@ -137,7 +137,7 @@ def test_who_leaves_while_it_speaks_ends_the_work(door: Door) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_many_who_leave_a_chat_end_its_work(door: Door, http: httpx.Client, stream: bool) -> None:
+def test_many_who_leave_a_chat_end_its_work(door: Door, http: httpx2.Client, stream: bool) -> None:
     """One answer of the demo model is over before anybody can leave; forty at once are not."""
     model = "motley-demo-chat"
     bodies = [{"model": model, "messages": STORY, "seed": seed, "stream": stream} for seed in range(40)]

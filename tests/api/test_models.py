@@ -1,6 +1,6 @@
 """What the door says of its models, and of itself."""
 
-import httpx
+import httpx2
 import openai
 import pytest
 
@@ -27,7 +27,7 @@ def test_one_by_name_or_alias(sdk: openai.OpenAI, name: str) -> None:
     assert (model.model_extra or {})["task"] == "chat"
 
 
-def test_one_with_a_bare_slash(http: httpx.Client) -> None:
+def test_one_with_a_bare_slash(http: httpx2.Client) -> None:
     assert http.get("/v1/models/org/fake-chat").json()["id"] == "org/fake-chat"
 
 
@@ -37,7 +37,7 @@ def test_an_unknown_one(sdk: openai.OpenAI) -> None:
     assert caught.value.code == "model_not_found"
 
 
-def test_voices(http: httpx.Client) -> None:
+def test_voices(http: httpx2.Client) -> None:
     voices = http.get("/v1/audio/voices", params={"model": "tts"}).json()["voices"]
     assert {"id": "fake", "name": "fake", "model": "fake-speak"} in voices
     assert {voice["model"] for voice in http.get("/v1/audio/voices").json()["voices"]} >= {"fake-speak"}
@@ -45,7 +45,7 @@ def test_voices(http: httpx.Client) -> None:
     assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "model")
 
 
-def test_the_fleet(http: httpx.Client) -> None:
+def test_the_fleet(http: httpx2.Client) -> None:
     models = http.get("/v1/fleet").json()["models"]
     weights = {name: variant["weight"] for name, variant in models["fake-ab"]["variants"].items()}
     assert weights == {"stable": 90, "canary": 10}
@@ -55,7 +55,7 @@ def test_the_fleet(http: httpx.Client) -> None:
     assert {"node", "ongoing", "queued", "busy"} <= set(variant["replicas"][0])
 
 
-def test_health(http: httpx.Client) -> None:
+def test_health(http: httpx2.Client) -> None:
     assert http.get("/health").json() == {"status": "ok"}
     assert http.get("/-/healthz").text == "success"
     ready = http.get("/ready")
@@ -64,18 +64,18 @@ def test_health(http: httpx.Client) -> None:
     assert list(http.get("/llm/ready").json()["models"]) == ["fake-chat"]
 
 
-def test_head_is_get_without_a_body(http: httpx.Client) -> None:
+def test_head_is_get_without_a_body(http: httpx2.Client) -> None:
     answer = http.head("/health")
     assert (answer.status_code, answer.content) == (200, b"")
     assert int(answer.headers["content-length"]) > 0
 
 
-def test_the_documentation(http: httpx.Client) -> None:
+def test_the_documentation(http: httpx2.Client) -> None:
     assert "/v1/chat/completions" in http.get("/openapi.json").json()["paths"]
     assert http.get("/docs").status_code == 200
 
 
-def test_metrics(http: httpx.Client) -> None:
+def test_metrics(http: httpx2.Client) -> None:
     body = {"model": "llm", "messages": [{"role": "user", "content": "one two !words 3"}]}
     http.post("/v1/chat/completions", json=body)
     text = http.get("/metrics").text

@@ -5,7 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 import pytest
 
@@ -67,7 +67,7 @@ def test_silence_is_filled_with_comments(door: Door) -> None:
     assert seen.index(b"w0 ") < seen.index(b": keep-alive") < seen.index(b"w1 ")
 
 
-def test_a_talkative_stream_has_no_comments(sdk: openai.OpenAI, http: httpx.Client) -> None:
+def test_a_talkative_stream_has_no_comments(sdk: openai.OpenAI, http: httpx2.Client) -> None:
     answer = http.post(CHAT, json=chat("!slow 0.05 !words 20")["json"])
     assert "keep-alive" not in answer.text
     slow = sdk.chat.completions.create(
@@ -76,7 +76,7 @@ def test_a_talkative_stream_has_no_comments(sdk: openai.OpenAI, http: httpx.Clie
     assert "".join(chunk.choices[0].delta.content or "" for chunk in slow) == "w0 w1 "
 
 
-def test_a_failure_on_the_way_is_one_event_and_the_end(http: httpx.Client) -> None:
+def test_a_failure_on_the_way_is_one_event_and_the_end(http: httpx2.Client) -> None:
     answer = http.post(CHAT, json=chat("!slow 0.05 !words 5 !break 2")["json"])
     assert answer.status_code == 200
     events = [event for event in answer.text.split("\n\n") if event]
@@ -95,22 +95,22 @@ def test_the_sdk_raises_on_a_failure_on_the_way(sdk: openai.OpenAI) -> None:
         list(stream)
 
 
-def test_time_runs_out_on_the_way(http: httpx.Client) -> None:
+def test_time_runs_out_on_the_way(http: httpx2.Client) -> None:
     answer = http.post(CHAT, json=chat("!slow 0.3 !words 50", model="fake-hasty")["json"])
     assert "w0 " in answer.text
     assert "upstream_timeout" in answer.text
     assert "[DONE]" not in answer.text
 
 
-def cuts(http: httpx.Client) -> float:
+def cuts(http: httpx2.Client) -> float:
     lines = http.get("/metrics").text.splitlines()
     start = 'motley_streams_cut_total{model="fake-speak",reason="engine_failed"'
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(start))
 
 
-def test_a_broken_binary_stream_is_cut_and_counted(door: Door, http: httpx.Client) -> None:
+def test_a_broken_binary_stream_is_cut_and_counted(door: Door, http: httpx2.Client) -> None:
     before = cuts(http)
-    with pytest.raises(httpx.RemoteProtocolError):
+    with pytest.raises(httpx2.RemoteProtocolError):
         http.post(SPEAK, **speak("!slow 0.1 !words 5 !break 2"))
     with Caller(door, SPEAK, **speak("!slow 0.1 !words 5 !break 2")) as caller:
         assert not caller.rest().endswith(b"0\r\n\r\n")
@@ -169,7 +169,7 @@ def test_the_sdk_leaves_a_stream(door: Door, sdk: openai.OpenAI) -> None:
     assert seconds_until_idle(door, "fake-chat") < 0.5 + STEP
 
 
-def test_more_than_it_can_take(http: httpx.Client) -> None:
+def test_more_than_it_can_take(http: httpx2.Client) -> None:
     """One runs, one waits, the others are told to come back; whoever waited is served."""
     body = chat("!slow 0.2 !words 5", stream=False, model="fake-narrow")["json"]
     with ThreadPoolExecutor(6) as pool:
@@ -182,7 +182,7 @@ def test_more_than_it_can_take(http: httpx.Client) -> None:
     assert [a.status_code for a in answers].count(200) == 2
 
 
-def test_one_who_leaves_gives_up_the_place(door: Door, http: httpx.Client) -> None:
+def test_one_who_leaves_gives_up_the_place(door: Door, http: httpx2.Client) -> None:
     quick = chat("!words 1", stream=False, model="fake-narrow")["json"]
     for stream in (True, False):
         with Caller(door, CHAT, **chat(LONG, stream=stream, model="fake-narrow")):
@@ -191,7 +191,7 @@ def test_one_who_leaves_gives_up_the_place(door: Door, http: httpx.Client) -> No
         assert http.post(CHAT, json=quick).status_code == 200
 
 
-def test_many_at_once_do_not_mix(http: httpx.Client) -> None:
+def test_many_at_once_do_not_mix(http: httpx2.Client) -> None:
     def ask(words: int) -> int:
         answer = http.post(CHAT, json=chat(f"!slow 0.01 !words {words}")["json"])
         return answer.text.count('"content"')

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 
 from .doors import Door
 
@@ -15,9 +15,9 @@ class Caller:
     """Sends one request, then reads or hangs up."""
 
     def __init__(self, door: Door, path: str, headers: dict[str, str] | None = None, **body: Any) -> None:
-        """`body` is httpx's: `json=…`, or `data=…` with `files=…`."""
+        """`body` is httpx2's: `json=…`, or `data=…` with `files=…`."""
         headers = {"authorization": f"Bearer {door.key}", **(headers or {})}
-        request = httpx.Request("POST", f"{door.base_url}{path}", headers=headers, **body)
+        request = httpx2.Request("POST", f"{door.base_url}{path}", headers=headers, **body)
         head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
         at = urlsplit(door.base_url)
         self.socket = socket.create_connection((at.hostname, at.port), timeout=30)

@@ -1,5 +1,6 @@
 """One `motley up` of the embedded fleet for the whole folder."""
 
+import sys
 from collections.abc import Iterator
 
 import openai
@@ -21,3 +22,8 @@ def motley() -> Iterator[Running]:
 def sdk(motley: Running) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{motley.url}/v1", api_key="none", max_retries=0, timeout=60) as client:
         yield client
+
+
+@pytest.fixture
+def python() -> str:
+    return sys.executable

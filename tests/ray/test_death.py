@@ -7,8 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import httpx
-import pytest
+import httpx2
 
 from tests.running import Running
 
@@ -26,18 +25,18 @@ class Answer:
     retry_after: str | None
 
 
-def embed(url: str) -> httpx.Response:
-    return httpx.post(f"{url}/v1/embeddings", json={"model": VICTIM, "input": "a cat"}, timeout=60)
+def embed(url: str) -> httpx2.Response:
+    return httpx2.post(f"{url}/v1/embeddings", json={"model": VICTIM, "input": "a cat"}, timeout=60)
 
 
-def others(url: str) -> list[httpx.Response]:
+def others(url: str) -> list[httpx2.Response]:
     hello = {"model": "llm", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
     ranked = {"model": "reranker", "query": "cat", "documents": ["a cat", "a dog"]}
     spoken = {"model": "tts", "voice": "nova", "input": "Hello there.", "response_format": "wav"}
     return [
-        httpx.post(f"{url}/v1/chat/completions", json=hello, timeout=60),
-        httpx.post(f"{url}/v1/rerank", json=ranked, timeout=60),
-        httpx.post(f"{url}/v1/audio/speech", json=spoken, timeout=60),
+        httpx2.post(f"{url}/v1/chat/completions", json=hello, timeout=60),
+        httpx2.post(f"{url}/v1/rerank", json=ranked, timeout=60),
+        httpx2.post(f"{url}/v1/audio/speech", json=spoken, timeout=60),
     ]
 
 
@@ -46,7 +45,7 @@ def test_the_others_go_on_and_it_comes_back(motley: Running) -> None:
     load_seconds = next(iter(motley.fleet()[VICTIM]["variants"].values()))["seconds"]
     pid = motley.replica(VICTIM)["pid"]
     stop = threading.Event()
-    seen: list[httpx.Response] = []
+    seen: list[httpx2.Response] = []
 
     def load() -> None:
         while not stop.is_set():

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from app.main import create_app
@@ -12,7 +12,7 @@ from app.settings import Settings
 from app.upstream.local import LocalUpstream
 from backends.fleet.schema import Fleet
 
-Client = httpx.AsyncClient
+Client = httpx2.AsyncClient
 Enter = Callable[..., Awaitable[Client]]
 
 
@@ -35,9 +35,9 @@ async def enter() -> AsyncIterator[Enter]:
         async def make(of: Fleet, **settings: Any) -> Client:
             app = create_app(Settings(_env_file=None, **settings), of, LocalUpstream.from_fleet(of))
             await stack.enter_async_context(app.router.lifespan_context(app))
-            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
             client = await stack.enter_async_context(
-                httpx.AsyncClient(transport=transport, base_url="http://door")
+                httpx2.AsyncClient(transport=transport, base_url="http://door")
             )
             client.app = app  # type: ignore[attr-defined]
             return client

@@ -44,7 +44,7 @@ async def test_one_line_a_request(enter: Enter, lines: io.StringIO) -> None:
     assert access["message"] == "POST /v1/chat/completions"
     assert (access["status"], access["model"], access["variant"]) == (502, "one", "main")
     assert access["code"] == "engine_failed"
-    ours = json.dumps([line for line in read(lines) if line["logger"] != "httpx"])
+    ours = json.dumps([line for line in read(lines) if line["logger"] != "httpx2"])
     assert "sk-secret" not in ours
     assert "private matter" not in ours
 

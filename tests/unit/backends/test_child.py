@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -42,6 +43,11 @@ class Toy:
     def die(self, fields, data):
         yield {}, b""
         os._exit(3)
+
+    def flood(self, fields, data):
+        for number in range(64):
+            yield {}, bytes(100_000)
+        time.sleep(60)
 
     def deaf(self, fields, data):
         yield {}, b""
@@ -198,6 +204,22 @@ async def test_a_child_that_does_not_stop_is_replaced(pool: Pool) -> None:
     assert gone(before[0])
 
 
+async def test_a_child_stuck_behind_a_full_pipe_is_replaced_too(pool: Pool) -> None:
+    async with aclosing(pool.stream("flood", {})) as stream:
+        for _ in range(40):
+            await anext(stream)
+        await asyncio.sleep(0.1)  # everything between is full: nobody reads
+    assert len(await gather(pool, "count", to=2)) == 2
+    closing = Pool.close(pool)
+    stream = pool.stream("flood", {})
+    await anext(stream)
+    await asyncio.sleep(0.1)
+    await asyncio.wait_for(closing, 5)
+    with pytest.raises(RuntimeError):
+        async for _ in stream:
+            pass
+
+
 async def test_cancelling_the_waiting_task_ends_the_work(pool: Pool) -> None:
     task = asyncio.create_task(gather(pool, "count", to=1000, pause=0.02))
     await until(lambda: pool.busy == 1)
@@ -256,9 +278,10 @@ async def test_close_ends_jobs_and_children(toy: str) -> None:
 
 
 async def test_a_group_ends_with_all_its_members() -> None:
-    group = await Group.start(["sh", "-c", "sleep 60 & echo $!; wait"], pipes=True)
-    assert group.process.stdout is not None
-    grandchild = int(await group.process.stdout.readline())
+    ours, theirs = socket.socketpair()
+    group = await Group.start(["sh", "-c", "sleep 60 & echo $!; wait"], stdio=theirs)
+    with ours, theirs:
+        grandchild = int(ours.recv(32))
     await group.kill()
     await until(lambda: gone(grandchild) and gone(group.pid))
 
@@ -270,12 +293,13 @@ async def test_a_groups_status_is_passed_on() -> None:
 
 
 ORPHAN_MAKER = """
-import asyncio, sys
+import asyncio, socket
 from backends.child import Group
 
 async def main():
-    group = await Group.start(["sh", "-c", "sleep 60 & echo $!; wait"], pipes=True)
-    grandchild = int(await group.process.stdout.readline())
+    ours, theirs = socket.socketpair()
+    group = await Group.start(["sh", "-c", "sleep 60 & echo $!; wait"], stdio=theirs)
+    grandchild = int(ours.recv(32))
     print(group.process.pid, group.pid, grandchild, flush=True)
     await asyncio.sleep(60)
 

@@ -1,0 +1,126 @@
+"""What a person sees who starts Motley: the embedded fleet, five verbs, nothing downloaded."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import openai
+import pytest
+
+from tests.running import MOTLEY, ROOT, Running
+
+VERBS = ("chat", "transcribe", "speak", "embed", "rerank")
+# Key words that survive the voice, the encoding and the recogniser; others come and go.
+SAFE = {
+    "I would like to order a cup of coffee please.": {"order", "cup", "coffee", "please"},
+    "Our company will release the new product next week.": {"company", "release", "product", "week"},
+}
+
+
+def test_a_line_per_model_and_where_the_seconds_went(motley: Running) -> None:
+    printed = motley.printed()
+    for model in motley.fleet():
+        for state in ("waiting", "loading", "ready"):
+            assert re.search(rf"^{re.escape(model)}\s+{state}\s+\d+\.\d s$", printed, re.MULTILINE)
+    assert re.search(r"up after \d+\.\d s: Ray \d+\.\d s, Ray Serve \d+\.\d s, models", printed)
+    assert f"{motley.url}/v1" in printed
+    print(re.search(r"up after.*", printed).group())  # type: ignore[union-attr]
+
+
+def test_the_printed_curls_work_as_they_stand(motley: Running, tmp_path: Path) -> None:
+    commands = re.findall(r"^curl .*(?:\\\n.*)?$", motley.printed(), re.MULTILINE)
+    assert len(commands) == len(VERBS)
+    for command in commands:
+        done = subprocess.run(
+            ["bash", "-c", command.replace("curl ", "curl --fail-with-body -sS ", 1)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    assert (tmp_path / "speech.wav").read_bytes()[:4] == b"RIFF"
+
+
+def test_motley_try(motley: Running, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [MOTLEY, "try", "--url", motley.url],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for verb in VERBS:
+        assert re.search(rf"│ {verb} ", done.stdout)
+    assert "laptop" in done.stdout
+    assert (tmp_path / "motley-try.wav").stat().st_size > 50_000
+
+
+def test_motley_status(motley: Running) -> None:
+    done = subprocess.run(
+        [MOTLEY, "status", "--url", motley.url], capture_output=True, text=True, timeout=60, check=True
+    )
+    for model in motley.fleet():
+        assert re.search(rf"│ {re.escape(model)} +│ \w+ +│ main +│ [\w-]+ +│ ready │ laptop │", done.stdout)
+
+
+def test_it_stays_within_two_and_a_half_gigabytes(motley: Running) -> None:
+    shares = [one.memory_full_info().pss for one in motley.family()]
+    print(f"\n{sum(shares) / 2**20:.0f} MiB over {len(shares)} processes")
+    assert sum(shares) < 2.5 * 2**30
+
+
+SPEAK = """
+import sys, openai
+sdk = openai.OpenAI(base_url=sys.argv[1], api_key="none")
+spoken = sdk.audio.speech.create(model="tts", voice="nova", input=sys.argv[2], response_format=sys.argv[3])
+open(sys.argv[4], "wb").write(spoken.content)
+"""
+HEAR = """
+import sys, openai
+sdk = openai.OpenAI(base_url=sys.argv[1], api_key="none")
+print(sdk.audio.transcriptions.create(model="whisper", file=open(sys.argv[2], "rb")).text)
+"""
+
+
+@pytest.mark.parametrize("sound", ["wav", "mp3"])
+@pytest.mark.parametrize("sentence", SAFE)
+def test_round_trip(motley: Running, python: str, tmp_path: Path, sentence: str, sound: str) -> None:
+    """Spoken and written to disk by one process, sent and heard by another."""
+    file = tmp_path / f"spoken.{sound}"
+    heard: list[str] = []
+    for _ in range(3):
+        _run(python, SPEAK, f"{motley.url}/v1", sentence, sound, str(file))
+        heard.append(_run(python, HEAR, f"{motley.url}/v1", str(file)))
+        if len(SAFE[sentence] & set(heard[-1].lower().split())) >= 3:
+            return
+    pytest.fail(f"{sentence!r} came back as {heard}")
+
+
+def _run(python: str, program: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [python, "-c", program, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_chat_answers_and_streams(sdk: openai.OpenAI) -> None:
+    asked: list[openai.types.chat.ChatCompletionMessageParam] = [
+        {"role": "user", "content": "What is the capital of Japan?"}
+    ]
+    whole = sdk.chat.completions.create(model="motley-demo-chat", messages=asked, temperature=0)
+    stream = sdk.chat.completions.create(model="llm", messages=asked, temperature=0, stream=True)
+    pieces = [chunk.choices[0].delta.content or "" for chunk in stream]
+    assert "Tokyo" in (whole.choices[0].message.content or "")
+    assert "".join(pieces) == whole.choices[0].message.content
+    assert len(pieces) > 3
