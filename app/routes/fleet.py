@@ -16,7 +16,7 @@ router = APIRouter(tags=["fleet"])
 @router.get("/v1/fleet", summary="What runs where", response_model=None)
 async def fleet(desk: AtDesk) -> Response:
     """Per model and variant: state, progress, seconds, share, weight, and each replica."""
-    states = desk.upstream.states()
+    states = await desk.upstream.inspect()
     return Json({"models": {name: _model(desk, name, states) for name in desk.catalogue.fleet.models}})
 
 

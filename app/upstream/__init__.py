@@ -33,3 +33,7 @@ class Upstream(Protocol):
     def states(self) -> Mapping[str, VariantState]:
         """The last known state per application name (`fleet.schema.app_name`)."""
         ...
+
+    async def inspect(self) -> Mapping[str, VariantState]:
+        """`states` with the live figures of the replicas, which are asked now."""
+        ...

@@ -65,6 +65,9 @@ class LocalUpstream:
     def states(self) -> Mapping[str, VariantState]:
         return {app: host.state(NODE, os.getpid()) for app, host in self.hosts.items()}
 
+    async def inspect(self) -> Mapping[str, VariantState]:
+        return self.states()
+
     def _host(self, target: Target) -> Host:
         found = self.hosts.get(target.app)
         if found is None:

@@ -4,11 +4,13 @@ Sound → endpointer → utterances → words. Two things shape it:
 
 - The library holds the GIL for the whole of a call, and a call cannot be interrupted: sound is
   fed in short windows, with a place to stop after each.
-- Fed in pieces, the library normalises sound by a running mean that starts from a guess and
-  carries over from one utterance to the next: measurably worse (33 % against 25 % word error on
-  seven clips of real speech), and a result would depend on the requests before it. So an
-  utterance's true mean is measured first, by recognising it whole against a one-word grammar
-  (0.6 % of the time of the real pass), and set for the real pass.
+- Fed in pieces, the library normalises sound by a running mean that starts from a guess:
+  measurably worse (33 % against 25 % word error on seven clips of real speech). So an utterance's
+  true mean is measured first, by recognising it whole against a one-word grammar (0.6 % of the
+  time of the real pass), and set for the real pass.
+
+Both the mean and the estimate of noise carry over from one utterance to the next unless they are
+reset; then a result would depend on the requests before it.
 """
 
 from collections.abc import Generator, Mapping
@@ -71,14 +73,14 @@ class Recogniser:
     def _utterance(self, start: float, sound: bytes) -> Generator[None, None, dict[str, Any] | None]:
         decoder = self._decoder
         decoder.activate_search("mean")
-        decoder.start_stream()  # forgets the noise it learned from others' sound
+        decoder.reinit_feat()
         decoder.start_utt()
         decoder.process_raw(sound, full_utt=True)
         decoder.end_utt()
         mean = decoder.get_cmn(False)
         yield None
         decoder.activate_search(self._whole_language)
-        decoder.start_stream()
+        decoder.reinit_feat()
         decoder.start_utt()
         try:
             step = int(self._window_s * PER_SECOND) & ~1

@@ -17,6 +17,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.upstream.local import LocalUpstream
 from backends.fleet.schema import Fleet, app_name
+from tests.running import Running
 
 FLEET = Path(__file__).parents[1] / "data" / "fleets" / "suite.yaml"
 KEY = "sk-suite"
@@ -89,4 +90,21 @@ class Served:
         self._thread.join()
 
 
-DOORS: dict[str, Callable[[], Door]] = {"local": LocalDoor}
+class RayDoor:
+    """`motley up` in a process of its own: the door and every host behind HAProxy, on Ray."""
+
+    key = KEY
+
+    def __init__(self) -> None:
+        self._running = Running(FLEET, **SETTINGS)
+        self.base_url = self._running.url
+
+    def busy(self, model: str) -> int:
+        variants = self._running.fleet()[model]["variants"].values()
+        return sum(replica["busy"] for variant in variants for replica in variant["replicas"])
+
+    def close(self) -> None:
+        self._running.stop()
+
+
+DOORS: dict[str, Callable[[], Door]] = {"local": LocalDoor, "ray": RayDoor}

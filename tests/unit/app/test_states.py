@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from .conftest import Enter, fleet
 
 ASK = {"model": "slow", "messages": [{"role": "user", "content": "!words 1"}]}
@@ -55,6 +57,26 @@ async def test_a_small_limit(enter: Enter) -> None:
     assert (await client.post(CHAT, json=body)).status_code == 200
     large = await client.post(CHAT, json={**body, "user": "x" * 1000})
     assert (large.status_code, large.json()["error"]["code"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
+async def test_a_client_that_leaves_while_it_sends(enter: Enter, kind: str) -> None:
+    """Neither an answer nor a failure of ours: 499 in logs and metrics."""
+    client = await enter(fleet(one={}))
+    path = CHAT if kind == "application/json" else "/v1/audio/transcriptions"
+    coming = [{"type": "http.request", "body": b"--x", "more_body": True}, {"type": "http.disconnect"}]
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return coming.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", kind.encode()), (b"content-length", b"1000")]
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+    await client.app(scope, receive, send)  # type: ignore[attr-defined]
+    assert sent[0]["status"] == 499
 
 
 def without_model() -> dict[str, Any]:
