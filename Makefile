@@ -14,10 +14,10 @@ help: ## show this
 up: $(VENV)/embedded ## install what is missing, then serve FLEET on 127.0.0.1:PORT until Ctrl-C
 	@$(BIN)/motley up $(FLEET) --port $(PORT)
 
-test: $(VENV)/dev ## every suite that a laptop can run, each with its seconds
+test: $(VENV)/dev .venv-clients/ready ## every suite that a laptop can run, each with its seconds
 	@$(BIN)/python tools/suites.py
 
-test-all: $(VENV)/dev ## the same and the heavy ones
+test-all: $(VENV)/dev .venv-clients/ready ## the same and the heavy ones
 	@$(BIN)/python tools/suites.py --all
 
 check: $(VENV)/dev ## lint, types, import rules, freshness of what is generated
@@ -56,4 +56,11 @@ $(VENV)/embedded: requirements/embedded.txt pyproject.toml
 $(VENV)/dev: $(VENV)/embedded requirements/dev.txt
 	@echo "installing the tools for tests and checks …"
 	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# LangChain and LlamaIndex, for tests: they need an older openai than ours, so they live apart.
+.venv-clients/ready: requirements/clients.txt
+	@echo "installing LangChain and LlamaIndex into .venv-clients …"
+	@$(PYTHON) -m venv .venv-clients
+	@.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@

@@ -1,11 +1,15 @@
 """The door as a Serve application: the app, told of the fleet by `user_config`."""
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 from ray import serve
 from ray.serve import Application
+from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+Headers = Iterable[tuple[bytes, bytes]]
+STEERING = (b"x-request-timeout-seconds", b"x-request-disconnect-disabled")
 
 
 @serve.deployment
@@ -34,29 +38,42 @@ class Door:
         self._app = create_app(settings, nothing, RayUpstream())
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        return OneRequestId(self._app)
+        return self._app
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         self._app.state.catalogue.update(self._fleet.model_validate(user_config["fleet"]))
 
 
-class OneRequestId:
-    """Serve appends the request id to every answer, as our app does: two would reach the client
-    as `id, id`. Ours goes where they are the same."""
+class BeforeServe:
+    """Stands before Serve's own handling of a request, in every process that listens.
+
+    Serve obeys two headers of any client: one ends a request early, in plain text, the other
+    keeps an abandoned one running. Neither gets through. And Serve appends a request id to each
+    answer, as our app does: the client would read `id, id`. The first, which is ours, stays.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        given = dict(scope.get("headers", ())).get(b"x-request-id")
-
         async def once(message: Message) -> None:
             if message["type"] == "http.response.start":
-                ours = (b"x-request-id", given)
-                message["headers"] = [header for header in message["headers"] if header != ours]
+                message["headers"] = _without_repeats(message["headers"], b"x-request-id")
             await send(message)
 
+        if scope["type"] == "http":
+            scope["headers"] = [header for header in scope["headers"] if header[0] not in STEERING]
         await self._app(scope, receive, once)
+
+
+def _without_repeats(headers: Headers, name: bytes) -> list[tuple[bytes, bytes]]:
+    first = next((header for header in headers if header[0].lower() == name), None)
+    return [header for header in headers if header is first or header[0].lower() != name]
+
+
+def before_serve() -> list[Middleware]:
+    """Serve's hook, named in the cluster's environment (`backends/serve/cluster.py`)."""
+    return [Middleware(BeforeServe)]
 
 
 def door(_args: dict[str, Any]) -> Application:

@@ -1,0 +1,197 @@
+"""What every engine owes the host, asked of every engine in the registry.
+
+A new engine is one line in `SOURCES`; `test_no_engine_is_left_out` fails until it is there.
+"""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from app.formats.audio import encode_whole
+from backends.contract.engine import GpuShare, ModelRef
+from backends.contract.errors import InvalidRequest, NotReady, TaskUnsupported
+from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Vectors
+from backends.contract.tasks import (
+    VERBS,
+    AnyTask,
+    ChatTask,
+    EmbedTask,
+    RerankTask,
+    SpeakTask,
+    StreamTask,
+    TranscribeTask,
+    Verb,
+)
+from backends.engines.registry import ENGINES, engine_class
+from backends.host import Host
+from backends.sources import locate
+
+SOURCES = {
+    "onnxruntime-genai": "builtin://demo_chat",
+    "pocketsphinx": "builtin://pocketsphinx",
+    "espeak-ng": "builtin://espeak-ng",
+    "onnx": "builtin://minilm",
+    "fake": "builtin://fake",
+}
+PAIRS = [(engine, verb) for engine, entry in ENGINES.items() for verb in VERBS if verb in entry.tasks]
+RESULTS: dict[Verb, type] = {
+    "chat": ChatChunk,
+    "transcribe": Heard,
+    "speak": Pcm,
+    "embed": Vectors,
+    "rerank": Ranking,
+}
+
+
+def task(engine: str, verb: Verb, *, long: bool = False) -> AnyTask:
+    """A small request, or one that keeps any engine at work for a good while."""
+    slow = "!slow 0.1 !words 100" if long and engine == "fake" else ""
+    if verb == "chat":
+        asked = [{"role": "user", "content": f"Tell me a joke. {slow}"}]
+        return ChatTask(
+            "r", {"model": "m", "messages": asked, "stream": True, "max_tokens": 900 if long else 8}
+        )
+    if verb == "transcribe":
+        sound = encode_whole([Pcm(b"\x00\x10\x00\xf0" * 11_025 * (120 if long else 1), 22_050)], "wav")
+        return TranscribeTask("r", sound, prompt=slow or None)
+    if verb == "speak":
+        text = (
+            f"Hello there. {slow}"
+            if engine == "fake"
+            else "Hello there, you of all people. " * (100 if long else 1)
+        )
+        return SpeakTask("r", text, "fake" if engine == "fake" else "nova")
+    if verb == "embed":
+        return EmbedTask("r", (f"a cat {slow}", *("a small cat on a long sofa",) * (2000 if long else 1)))
+    return RerankTask("r", f"cat {slow}", ("a cat", "a dog") * (1000 if long else 1))
+
+
+def made(engine: str, verb: Verb) -> Host:
+    cls = engine_class(engine)
+    ref = ModelRef("m", verb, SOURCES[engine], locate(SOURCES[engine]))
+    return Host(cls(ref, cls.Options(), GpuShare()))
+
+
+@pytest_asyncio.fixture(loop_scope="function")
+async def host(request: pytest.FixtureRequest) -> AsyncIterator[Host]:
+    engine, verb = request.param
+    one = made(engine, verb)
+    await one.load()
+    yield one
+    await one.close()
+
+
+async def answer(host: Host, asked: AnyTask) -> list[Any]:
+    if isinstance(asked, StreamTask):
+        return [item async for batch in host.stream(asked) for item in batch]
+    return [await host.call(asked)]
+
+
+def over(pairs: list[tuple[str, Verb]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        ("host", "engine", "verb"),
+        [(pair, *pair) for pair in pairs],
+        indirect=["host"],
+        ids=["-".join(pair) for pair in pairs],
+    )
+
+
+every_engine = over(PAIRS)
+# The fake does every verb and takes anything: there is nothing for it to refuse.
+every_real_engine = over([pair for pair in PAIRS if pair[0] != "fake"])
+
+
+def test_no_engine_is_left_out() -> None:
+    assert SOURCES.keys() == ENGINES.keys()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_options_refuse_what_they_do_not_know(engine: str) -> None:
+    with pytest.raises(ValueError, match="Extra inputs are not permitted"):
+        engine_class(engine).Options(no_such_knob=1)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_registry_and_the_class_agree(engine: str) -> None:
+    cls = engine_class(engine)
+    assert cls.tasks == ENGINES[engine].tasks
+    assert all(callable(getattr(cls, verb)) for verb in cls.tasks)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_estimating_imports_nothing_heavy(engine: str) -> None:
+    """`motley check` runs on any laptop."""
+    program = f"""
+import sys
+from backends.contract.engine import GpuShare, ModelRef
+from backends.engines.registry import ENGINES, engine_class
+from backends.sources import locate
+cls, source = engine_class({engine!r}), {SOURCES[engine]!r}
+task = sorted(cls.tasks)[0]
+estimate = cls.estimate(ModelRef("m", task, source, locate(source)), cls.Options(), GpuShare())
+assert estimate.weights >= 0
+heavy = {{"torch", "onnxruntime", "onnxruntime_genai", "tokenizers", "numpy", "av", "pocketsphinx", "ray"}}
+print(*heavy & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+@every_engine
+async def test_it_answers_and_is_idle_again(host: Host, engine: str, verb: Verb) -> None:
+    items = await answer(host, task(engine, verb))
+    assert items
+    assert {type(item) for item in items} == {RESULTS[verb]}
+    async with asyncio.timeout(2):
+        while host.engine.busy:
+            await asyncio.sleep(0.001)
+    assert await host.engine.healthy()
+    assert isinstance(host.engine.facts(), dict)
+
+
+@every_engine
+async def test_leaving_ends_the_work(host: Host, engine: str, verb: Verb) -> None:
+    working = asyncio.create_task(answer(host, task(engine, verb, long=True)))
+    async with asyncio.timeout(20):
+        while not host.engine.busy:
+            await asyncio.sleep(0.001)
+        assert not working.done()
+        working.cancel()
+        await asyncio.wait({working})
+        while host.engine.busy:
+            await asyncio.sleep(0.01)
+    assert working.cancelled()
+    assert await answer(host, task(engine, verb))
+
+
+@every_real_engine
+async def test_another_verb_is_refused(host: Host, engine: str, verb: Verb) -> None:
+    other = next(one for one in VERBS if one not in ENGINES[engine].tasks)
+    with pytest.raises(TaskUnsupported):
+        await answer(host, task(engine, other))
+
+
+@pytest.mark.parametrize(("engine", "verb"), PAIRS)
+async def test_before_loading_it_is_not_ready(engine: str, verb: Verb) -> None:
+    with pytest.raises(NotReady):
+        await answer(made(engine, verb), task(engine, verb))
+
+
+@every_real_engine
+async def test_what_it_cannot_do_is_named(host: Host, engine: str, verb: Verb) -> None:
+    """A field that no engine here honours is refused with its name, never ignored."""
+    bad: dict[Verb, AnyTask] = {
+        "chat": ChatTask("r", {"model": "m", "messages": [{"role": "user", "content": "x" * 90_000}]}),
+        "transcribe": TranscribeTask("r", b"this is no sound at all"),
+        "speak": SpeakTask("r", "Hello.", "no-such-voice"),
+        "embed": EmbedTask("r", ("a cat",), dimensions=100_000),
+        "rerank": RerankTask("r", "cat " * 5000, ("a cat",)),
+    }
+    with pytest.raises(InvalidRequest) as refused:
+        await answer(host, bad[verb])
+    assert refused.value.param
