@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Headers = Iterable[tuple[bytes, bytes]]
+REQUEST_ID = b"x-request-id"
 STEERING = (b"x-request-timeout-seconds", b"x-request-disconnect-disabled")
 
 
@@ -48,8 +49,9 @@ class BeforeServe:
     """Stands before Serve's own handling of a request, in every process that listens.
 
     Serve obeys two headers of any client: one ends a request early, in plain text, the other
-    keeps an abandoned one running. Neither gets through. And Serve appends a request id to each
-    answer, as our app does: the client would read `id, id`. The first, which is ours, stays.
+    keeps an abandoned one running. Neither gets through, nor does a request id that it could not
+    decode. And Serve appends a request id to each answer, as our app does: the client would read
+    `id, id`. The first, which is ours, stays.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -58,12 +60,16 @@ class BeforeServe:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def once(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = _without_repeats(message["headers"], b"x-request-id")
+                message["headers"] = _without_repeats(message["headers"], REQUEST_ID)
             await send(message)
 
         if scope["type"] == "http":
-            scope["headers"] = [header for header in scope["headers"] if header[0] not in STEERING]
+            scope["headers"] = [header for header in scope["headers"] if _harmless(*header)]
         await self._app(scope, receive, once)
+
+
+def _harmless(name: bytes, value: bytes) -> bool:
+    return name not in STEERING and (name != REQUEST_ID or (value.isascii() and len(value) <= 128))
 
 
 def _without_repeats(headers: Headers, name: bytes) -> list[tuple[bytes, bytes]]:

@@ -62,7 +62,7 @@ class Visits:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        visit = Visit(_sane(Headers(scope=scope).get("x-request-id")) or f"req_{uuid.uuid4().hex}")
+        visit = Visit(sane(Headers(scope=scope).get("x-request-id")) or f"req_{uuid.uuid4().hex}")
         scope[KEY] = visit
         token = request_id.set(visit.request_id)
 
@@ -78,8 +78,8 @@ class Visits:
             request_id.reset(token)
 
 
-def _sane(given: str | None) -> str | None:
-    """A caller's id goes into logs and headers: short and printable, or not at all."""
+def sane(given: str | None) -> str | None:
+    """A caller's request id, if fit for logs and headers: short and printable, or not at all."""
     ok = given and len(given) <= 128 and given.isascii() and given.isprintable()
     return given if ok else None
 

@@ -6,8 +6,7 @@ from typing import Any, Literal
 from backends.fleet.schema import DOOR, NODE_LABEL, Fleet, Place, Scale, app_name, size_in_bytes
 from backends.hosting import Spec
 
-# What is not a model is small and takes what comes: the door has an admission of its own, and
-# Serve's would answer in plain text.
+# Serve's own limits never act: past them it holds requests back, or answers in plain text.
 UNLIMITED = 10_000
 
 # A dead process is noticed in about a second; a busy one (a long step that holds the GIL) is not
@@ -52,8 +51,9 @@ def variant_application(fleet: Fleet, model: str, variant: str, drain_s: float) 
             "label_selector": {NODE_LABEL: _selector(one.place)},
         },
         **_replicas(one.scale),
-        # The host queues (and refuses with our error), so Serve must neither queue nor refuse.
-        "max_ongoing_requests": one.scale.max_ongoing + one.scale.max_queued,
+        # The host queues and refuses, exactly and with our error: Serve's router must not hold
+        # back what the host would refuse.
+        "max_ongoing_requests": UNLIMITED,
         "max_queued_requests": -1,
         **_stopping(drain_s),
         **_HEALTH,

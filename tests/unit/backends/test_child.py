@@ -82,7 +82,7 @@ async def gather(pool: Pool, method: str, **fields: float) -> list[tuple[dict[st
 
 async def until(condition: Callable[[], bool], seconds: float = 5) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  (what is watched are processes: nothing to wait on)
+        while not condition():
             await asyncio.sleep(0.01)
 
 

@@ -300,7 +300,7 @@ async def test_a_closed_engine_is_not_healthy() -> None:
 async def running(host: Host, count: int = 2048) -> asyncio.Task[Vectors]:
     """A large request that has begun to compute."""
     large = asyncio.create_task(embed(host, *(WORDS[n % 10] for n in range(count))))
-    while host.engine.busy == 0:  # noqa: ASYNC110
+    while host.engine.busy == 0:
         await asyncio.sleep(0.001)
     return large
 
