@@ -62,5 +62,6 @@ $(VENV)/dev: $(VENV)/embedded requirements/dev.txt
 .venv-clients/ready: requirements/clients.txt
 	@echo "installing LangChain and LlamaIndex into .venv-clients …"
 	@$(PYTHON) -m venv .venv-clients
-	@.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile \
+		--require-hashes -r $<
 	@touch $@

@@ -6,13 +6,13 @@ else of a failed body.
 
 import logging
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -32,7 +32,8 @@ from backends.contract.errors import (
 
 log = logging.getLogger(__name__)
 
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+# Of those that Python knows, some decode to halves of surrogate pairs, which are no text.
+_FORM_CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii", b"iso-8859-1"})
 
 
 class Json(Response):
@@ -135,23 +136,24 @@ async def on_invalid(request: Request, error: Exception) -> Response:
 
 async def need_json(request: Request) -> None:
     """A route's dependency. Raises BodyUnsupported when the body is no JSON by its own account,
-    InvalidRequest for half a surrogate pair, which Python reads but no tokenizer can."""
+    InvalidRequest for what only Python takes for JSON: NaN, UTF-16, halves of surrogate pairs."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise BodyUnsupported(f"send JSON, with `Content-Type: application/json` (not {kind or 'none'})")
-    body = await request.body()
-    if _SURROGATE.search(body):
-        try:
-            orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise InvalidRequest(f"The body is not valid JSON: {error}") from None
+    try:
+        orjson.loads(await request.body())
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}") from None
 
 
 def need_form(request: Request) -> None:
-    """A route's dependency. Raises BodyUnsupported when the body is no multipart form."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    """A route's dependency. Raises BodyUnsupported when the body is no multipart form of text."""
+    header, options = parse_options_header(request.headers.get("content-type"))
+    kind = header.decode("latin-1")
     if kind != "multipart/form-data":
         raise BodyUnsupported(f"send the file as `multipart/form-data` (not {kind or 'none'})", param="file")
+    if options.get(b"charset", b"utf-8").lower() not in _FORM_CHARSETS:
+        raise BodyUnsupported("send the form in UTF-8")
 
 
 def param_of(location: Sequence[str | int]) -> str | None:

@@ -35,8 +35,8 @@ SUITES = {
     ),
     "unit": Suite(((*PYTEST, "tests/unit", "tests/contract"),)),
     "api": Suite(((*PYTEST, "tests/api", "--door", "local"),)),
-    "ray": Suite(((*PYTEST, "tests/api", "--door", "ray"), (*PYTEST, "tests/ray"))),
-    "up": Suite(((*PYTEST, "tests/up"),)),
+    "api-ray": Suite(((*PYTEST, "tests/api", "--door", "ray"),)),
+    "ray": Suite(((*PYTEST, "-s", "tests/ray"),)),
 }
 
 

@@ -3,6 +3,7 @@
 import logging
 import sys
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -71,4 +72,5 @@ def _write(scope: Scope, visit: Visit) -> None:
         seen["code"] = visit.code
     if visit.cut:
         seen["cut"] = visit.cut
-    log.info("%s %s", scope["method"], scope["path"], extra=seen)
+    # Quoted again: a line break in a path must not begin a line of the log.
+    log.info("%s %s", scope["method"], quote(scope["path"], safe="/:@"), extra=seen)

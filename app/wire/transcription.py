@@ -10,10 +10,16 @@ from backends.contract.errors import InvalidRequest
 FORMATS = ("json", "text", "verbose_json")
 
 
+def _file(given: Any) -> Any:
+    if isinstance(given, str):  # curl's `-F file=NAME`, without the @
+        raise InvalidRequest("'file' must be a file: a part of the form that has a filename", param="file")
+    return given
+
+
 def _format(given: Any) -> Any:
     if given not in FORMATS:
         raise InvalidRequest(
-            f"'response_format' must be one of {', '.join(FORMATS)}: {given} is not offered yet",
+            f"'response_format' must be one of {', '.join(FORMATS)}: others are not offered yet",
             param="response_format",
         )
     return given
@@ -32,7 +38,7 @@ class TranscriptionForm(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    file: UploadFile
+    file: Annotated[UploadFile, BeforeValidator(_file)]
     model: str | None = None
     language: str | None = None
     prompt: str | None = None

@@ -32,6 +32,7 @@ from backends.contract.results import ChatChunk
 from backends.contract.tasks import ChatTask, Verb
 
 RUNTIME_BYTES = 64 * 2**20  # the libraries' own, beside weights and caches
+LONGEST_TOKEN = 128  # bytes: vocabularies hold long runs of spaces and of dashes
 SEEDS = 2**31  # the package takes 31 bits; OpenAI's seeds have 64
 
 
@@ -169,12 +170,17 @@ class Loaded:
         generator.generate_next_token()
 
     def prompt(self, raw: Any) -> Any:
-        """OpenAI's messages → token ids (numpy int32) by the folder's template."""
-        conversation = self._controls.disarm(messages.read(raw, calls=self._shows_calls))
-        try:
-            text = self.tokenizer.apply_chat_template(
-                messages=orjson.dumps(conversation).decode(), add_generation_prompt=True
+        """OpenAI's messages → token ids (numpy int32) by the folder's template. Raises InvalidRequest,
+        and ContextExceeded for what is far over the window: all others would wait while megabytes
+        are made into tokens, only to be counted."""
+        given = orjson.dumps(self._controls.disarm(messages.read(raw, calls=self._shows_calls)))
+        if len(given) > self.window * LONGEST_TOKEN:
+            raise ContextExceeded(
+                f"this model's context length is {self.window} tokens, but the messages have {len(given)} bytes",
+                param="messages",
             )
+        try:
+            text = self.tokenizer.apply_chat_template(messages=given.decode(), add_generation_prompt=True)
         except RuntimeError:
             # What the template raised may quote its source, so the caller gets our words.
             raise InvalidRequest(

@@ -34,7 +34,15 @@ def refused(answer: httpx2.Response, status: int, param: str | None, code: str =
     assert set(error) == {"message", "type", "param", "code"}
     assert (error["param"], error["code"]) == (param, code)
     assert error["message"]
-    for secret in ("Traceback", str(Path(__file__).parents[2]), ".py", "site-packages", "secret"):
+    for secret in (
+        "Traceback",
+        str(Path(__file__).parents[2]),
+        ".py",
+        "site-packages",
+        "secret",
+        "<class",
+        "UploadFile",
+    ):
         assert secret not in answer.text
     return str(error["message"])
 
@@ -124,7 +132,19 @@ def test_a_wrong_field_is_named(http: httpx2.Client, path: str, body: dict[str, 
 
 
 @pytest.mark.parametrize("path", [CHAT, EMBED, RERANK, SPEAK])
-@pytest.mark.parametrize("body", [b"{", b"", b"\xff\xfe{}", b'{"a": "\\ud800"}', b"[" * 50_000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"",
+        b"\xff\xfe{}",
+        b'{"model": "\\ud800"}',
+        b'{"model": "\xed\xa0\x80"}',
+        '{"model": "\\ud800"}'.encode("utf-16"),
+        b'{"model": NaN}',
+        b"[" * 50_000,
+    ],
+)
 def test_bad_json(http: httpx2.Client, path: str, body: bytes) -> None:
     refused(http.post(path, content=body, headers=JSON), 400, None)
 
@@ -296,15 +316,37 @@ def test_a_wrong_form_field_is_named(http: httpx2.Client, form: dict[str, Any], 
     refused(http.post(HEAR, data={"model": "fake-transcribe", **form}, files=SOUND), 400, param)
 
 
+def test_a_file_in_a_text_field_is_refused(http: httpx2.Client) -> None:
+    files = {**SOUND, "response_format": ("a.txt", b"json")}
+    refused(http.post(HEAR, data={"model": "fake-transcribe"}, files=files), 400, "response_format")
+
+
 def test_uploads_that_are_none(http: httpx2.Client) -> None:
     data = {"model": "fake-transcribe"}
     refused(http.post(HEAR, data=data, files={"file": ("a.wav", b"", "audio/wav")}), 400, "file")
     refused(http.post(HEAR, data=data, files={"other": ("a.wav", b"RIFF")}), 400, "file")
-    refused(http.post(HEAR, files={"model": (None, "fake-transcribe"), "file": (None, "text")}), 400, "file")
+    text = http.post(HEAR, files={"model": (None, "fake-transcribe"), "file": (None, "text")})
+    assert "filename" in refused(text, 400, "file")
     refused(http.post(HEAR, json={**data, "file": "a.wav"}), 415, "file", "unsupported_media")
     refused(http.post(HEAR, content=b"RIFF"), 415, "file", "unsupported_media")
     broken = http.post(HEAR, content=b"--x\r\nnonsense", headers={"content-type": "multipart/form-data"})
     refused(broken, 400, None)
+
+
+@pytest.mark.parametrize("charset", ["raw_unicode_escape", "utf-7"])
+def test_a_form_in_a_charset_that_makes_no_text(http: httpx2.Client, charset: str) -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\n%s\r\n--x--\r\n'
+    content = form % (b"+2AA-" if charset == "utf-7" else b"\\ud800")
+    headers = {"content-type": f"multipart/form-data; boundary=x; charset={charset}"}
+    refused(http.post(HEAR, content=content, headers=headers), 415, None, "unsupported_media")
+
+
+@pytest.mark.parametrize("charset", ["UTF-8", '"utf-8"', "ISO-8859-1"])
+def test_a_form_that_says_its_charset(http: httpx2.Client, charset: str) -> None:
+    part = '--x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+    form = part.format("model", "whisper") + part.format('file"; filename="a.wav', "RIFF") + "--x--\r\n"
+    headers = {"content-type": f"multipart/form-data; boundary=x; charset={charset}"}
+    assert http.post(HEAR, content=form.encode(), headers=headers).status_code == 200
 
 
 def test_transcription_models(http: httpx2.Client) -> None:

@@ -18,6 +18,7 @@ from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
 EMBED = "all-minilm-l6-v2"
 QUESTION = "What is the capital of Japan?"
+ANOTHER = "What is the capital of France?"
 
 
 def chats() -> dict[str, Any]:
@@ -36,7 +37,7 @@ def chats() -> dict[str, Any]:
         "stream_finish": merged.response_metadata["finish_reason"],
         "stream_usage": [piece.usage_metadata for piece in counted if piece.usage_metadata],
         "with_system": chat.invoke([("system", "You are a helpful assistant."), ("human", QUESTION)]).content,
-        "turns": chat.invoke([*turns, HumanMessage(QUESTION)]).content,
+        "turns": chat.invoke([*turns, HumanMessage(ANOTHER)]).content,
     }
 
 

@@ -10,6 +10,7 @@ from llama_index.llms.openai_like import OpenAILike
 
 SERVER = {"api_base": os.environ["OPENAI_BASE_URL"], "api_key": os.environ["OPENAI_API_KEY"]}
 QUESTION = "What is the capital of Japan?"
+ANOTHER = ChatMessage(role="user", content="What is the capital of France?")
 TURNS = [
     ChatMessage(role="system", content="Be brief."),
     ChatMessage(role="user", content=QUESTION),
@@ -24,7 +25,7 @@ def chats() -> dict[str, Any]:
         "whole": whole.message.content,
         "role": whole.message.role,
         "usage": whole.additional_kwargs,
-        "turns": chat.chat([*TURNS, whole.message, TURNS[-1]]).message.content,
+        "turns": chat.chat([*TURNS, whole.message, ANOTHER]).message.content,
         "pieces": [piece.delta for piece in chat.stream_chat(TURNS)],
         "complete": chat.complete(QUESTION).text,
         "stream_complete": [piece.delta for piece in chat.stream_complete(QUESTION)],

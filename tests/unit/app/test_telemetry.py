@@ -49,6 +49,13 @@ async def test_one_line_a_request(enter: Enter, lines: io.StringIO) -> None:
     assert "private matter" not in ours
 
 
+async def test_a_path_cannot_begin_a_line(enter: Enter, lines: io.StringIO) -> None:
+    client = await enter(fleet(one={}))
+    await client.get("/v1/a%0Ab c?d", headers={"x-request-id": "mine"})
+    access = next(line for line in read(lines) if line["request_id"] == "mine")
+    assert access["message"] == "GET /v1/a%0Ab%20c"
+
+
 def test_lines_outside_a_request(lines: io.StringIO) -> None:
     logging.getLogger("some").info("hello %s", "there")
     token = request_id.set("inside")

@@ -138,6 +138,17 @@ async def test_bad_embedding_input(
         await embed(embedder, *texts, dimensions=dimensions)
     assert raised.value.param == param
     assert type(raised.value) is kind
+
+
+async def test_the_first_text_too_long_is_refused_before_the_others_are_read(embedder: Host) -> None:
+    async def seconds(*texts: str) -> float:
+        begun = time.perf_counter()
+        with pytest.raises(ContextExceeded, match="text 1 "):
+            await embed(embedder, *texts)
+        return time.perf_counter() - begun
+
+    texts = ["fine", *([text(600)] * 63)]
+    assert await seconds(*texts * 20) < 6 * await seconds(*texts)
     assert embedder.engine.busy == 0
     assert (await embed(embedder, "hello world")).tokens == 4
 

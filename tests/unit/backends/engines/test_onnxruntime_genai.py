@@ -373,6 +373,14 @@ async def test_a_prompt_over_the_window(demo):
     assert max(named) > window
 
 
+async def test_a_prompt_far_over_the_window_is_not_even_tokenised(demo):
+    """Tokenising holds the interpreter's lock: a body of 18 MB would stop all others for seconds."""
+    window = demo.engine.facts()["context_length"]
+    with pytest.raises(ContextExceeded, match="bytes") as refusal:
+        await document(demo, "x" * window * 200)
+    assert refusal.value.param == "messages"
+
+
 async def test_what_is_left_of_the_window_bounds_the_answer(endless):
     window = endless.engine.facts()["context_length"]
     said = await document(endless, "word " * 500, max_tokens=10**9)
