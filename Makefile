@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 FLEET  ?= deploy/fleets/embedded.yaml
 PORT   ?= 8000
 
@@ -62,6 +62,6 @@ $(VENV)/dev: $(VENV)/embedded requirements/dev.txt
 .venv-clients/ready: requirements/clients.txt
 	@echo "installing LangChain and LlamaIndex into .venv-clients …"
 	@$(PYTHON) -m venv .venv-clients
-	@.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile \
+	@.venv-clients/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-compile \
 		--require-hashes -r $<
 	@touch $@

@@ -111,6 +111,7 @@ class Streamed(Response):
                 async for piece in self._source:
                     await self._send(send, piece)
         except TimeoutError:
+            await self._source.aclose()  # first: telling it may take as long as the client pleases
             await self._failed(send, _too_slow(self._visit))
         except GatewayError as error:
             await self._failed(send, error)

@@ -36,6 +36,7 @@ class Running:
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
                 env={**os.environ, **environment},
+                start_new_session=True,
             )
         self._until("Ctrl-C stops", within)
 
@@ -69,9 +70,9 @@ class Running:
         return [top, *top.children(recursive=True)]
 
     def stop(self, number: int = signal.SIGINT, within: float = 60) -> int:
-        """As Ctrl-C does. Returns the exit status."""
+        """As Ctrl-C does: a terminal signals the whole process group. Returns the exit status."""
         if self.process.poll() is None:
-            self.process.send_signal(number)
+            os.killpg(self.process.pid, number)
         return self.process.wait(within)
 
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from app.cli.apart import continue_apart
 from backends.contract.state import VariantState
 from backends.contract.tasks import Verb
 from backends.fleet.engines import check as check_fleet
@@ -27,6 +28,8 @@ from backends.serve.details import variant_states
 
 EMBEDDED = Path("deploy/fleets/embedded.yaml")
 LOOK_S = 0.5
+# Ctrl-C, a supervisor, a terminal that is closed.
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _CURL: dict[Verb, str] = {
     "chat": "curl {url}/v1/chat/completions -H 'content-type: application/json' \\\n"
@@ -55,8 +58,9 @@ def up(
     except (FleetError, Impossible) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
-    # A supervisor's SIGTERM and a person's Ctrl-C end it alike.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    continue_apart(STOPPING)
+    for number in STOPPING:
+        signal.signal(number, signal.default_int_handler)
     console, clock = Console(highlight=False), Clock()
     try:
         _serve(checked, node, port, console, clock)
@@ -103,7 +107,7 @@ def _serve(fleet: Fleet, node: str, port: int, console: Console, clock: Clock) -
 async def _until_stopped(cluster: Any, fleet: Fleet, port: int, console: Console, clock: Clock) -> None:
     url = f"http://127.0.0.1:{port}"
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPPING:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     starting = asyncio.create_task(_start(cluster, fleet, port, console, clock))
     stopping = asyncio.create_task(stop.wait())
@@ -113,7 +117,7 @@ async def _until_stopped(cluster: Any, fleet: Fleet, port: int, console: Console
         _greet(fleet, url, cluster.dashboard, console, clock)
         await stopping
     starting.cancel()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPPING:
         # A second Ctrl-C does not wait for the requests in flight.
         asyncio.get_running_loop().remove_signal_handler(number)
     began = time.monotonic()

@@ -1,24 +1,24 @@
 """Every failure a caller can see. One class is one status, one type, one code.
 
-    GatewayError                500 server_error           internal_error
-    ├─ InvalidRequest           400 invalid_request_error  invalid_request
-    │  ├─ ContextExceeded       400                        context_length_exceeded
-    │  ├─ TaskUnsupported       400                        task_unsupported
-    │  ├─ MediaUnsupported      400                        unsupported_media
-    │  ├─ ModelNotFound         404                        model_not_found
-    │  ├─ RouteNotFound         404                        not_found
-    │  ├─ MethodNotAllowed      405                        method_not_allowed
-    │  ├─ TooLarge              413                        body_too_large
-    │  └─ BodyUnsupported       415                        unsupported_media
-    ├─ Unauthenticated          401 authentication_error   invalid_api_key
-    ├─ Forbidden                403 permission_error       model_not_allowed
-    ├─ RateLimited              429 rate_limit_error       rate_limit_exceeded
-    ├─ ClientGone               499 server_error           client_closed_request
-    ├─ EngineFailed             502 server_error           engine_failed
-    ├─ Overloaded               503 server_error           overloaded
-    ├─ NotReady                 503 server_error           model_loading
-    │  └─ ModelDown             503                        model_down
-    └─ UpstreamTimeout          504 server_error           upstream_timeout
+GatewayError                500 server_error           internal_error
+├─ InvalidRequest           400 invalid_request_error  invalid_request
+│  ├─ ContextExceeded       400                        context_length_exceeded
+│  ├─ TaskUnsupported       400                        task_unsupported
+│  ├─ MediaUnsupported      400                        unsupported_media
+│  ├─ ModelNotFound         404                        model_not_found
+│  ├─ RouteNotFound         404                        not_found
+│  ├─ MethodNotAllowed      405                        method_not_allowed
+│  ├─ TooLarge              413                        body_too_large
+│  └─ BodyUnsupported       415                        unsupported_media
+├─ Unauthenticated          401 authentication_error   invalid_api_key
+├─ Forbidden                403 permission_error       model_not_allowed
+├─ RateLimited              429 rate_limit_error       rate_limit_exceeded
+├─ ClientGone               499 server_error           client_closed_request
+├─ EngineFailed             502 server_error           engine_failed
+├─ Overloaded               503 server_error           overloaded
+├─ NotReady                 503 server_error           model_loading
+│  └─ ModelDown             503                        model_down
+└─ UpstreamTimeout          504 server_error           upstream_timeout
 """
 
 from typing import Any, ClassVar

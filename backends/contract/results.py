@@ -1,6 +1,6 @@
 """What engines answer: domain values. Formats (srt, mp3, base64 …) are made at the door."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +87,3 @@ class Ranking:
 
     scores: tuple[float, ...]
     tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Voice:
-    """A voice of a speaking model. `id` is what a request names."""
-
-    id: str
-    name: str
-    language: str | None = None
-    extra: dict[str, str] = field(default_factory=dict)

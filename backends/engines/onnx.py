@@ -143,18 +143,18 @@ class Onnx:
             self._busy -= 1
 
     async def _ids(self, texts: Sequence[str], param: str, *, cut: bool = False) -> list[list[int]]:
-        encode = partial(self._loaded.ids, param=param, cut=cut)
-        slices = (texts[start : start + _SLICE] for start in range(0, len(texts), _SLICE))
-        return [ids for part in slices for ids in await to_the_end(partial(encode, part))]
-
-    def _within(self, ids: Sequence[Sequence[int]], param: str) -> None:
-        limit = self._loaded.layout.max_tokens
-        for index, each in enumerate(ids):
-            if len(each) > limit:
-                raise ContextExceeded(
-                    f"{_nth(index, len(ids))} is longer than the {limit} tokens that this model reads",
-                    param=param,
-                )
+        """Raises ContextExceeded at the first text over the limit: none is with `cut`."""
+        limit, ids = self._loaded.layout.max_tokens, []
+        for start in range(0, len(texts), _SLICE):
+            part = texts[start : start + _SLICE]
+            ids += await to_the_end(partial(self._loaded.ids, part, param, cut=cut))
+            for index in range(start, len(ids)):
+                if len(ids[index]) > limit:
+                    raise ContextExceeded(
+                        f"{_nth(index, len(texts))} is longer than the {limit} tokens that this model reads",
+                        param=param,
+                    )
+        return ids
 
     async def _rows(self, ids: list[list[int]]) -> "Rows":
         import numpy as np

@@ -176,7 +176,7 @@ class Loaded:
         given = orjson.dumps(self._controls.disarm(messages.read(raw, calls=self._shows_calls)))
         if len(given) > self.window * LONGEST_TOKEN:
             raise ContextExceeded(
-                f"this model's context length is {self.window} tokens, but the messages have {len(given)} bytes",
+                f"this model's context length is {self.window} tokens, the messages have {len(given)} bytes",
                 param="messages",
             )
         try:

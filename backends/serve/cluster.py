@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import psutil
 import ray
 
 from backends.fleet.schema import NODE_LABEL
+from backends.serve.janitor import MARK
 
 
 class DeployRefused(Exception):
@@ -48,7 +49,7 @@ class Cluster:
         """Stop every application; each first finishes what it runs, up to its time. Serve's own
         shutdown would end HAProxy, and with it the connections, at once."""
         await self.deploy({"applications": []})
-        while (await self.details())["applications"]:
+        while (await self.details())["applications"]:  # noqa: ASYNC110 - another process's state
             await asyncio.sleep(0.1)
 
     @property
@@ -65,6 +66,7 @@ def environment(home: Path) -> dict[str, str]:
     haproxy = home / "h"
     stats, metrics, fallback, fallback_grpc = free_ports(4)
     return {
+        MARK: str(home),
         "RAY_AUTH_MODE": "disabled",  # loopback only; else Ray writes a token to the user's home
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -99,8 +101,11 @@ def private_cluster(node: str, *, cpus: int, gpus: int = 0) -> Iterator[Cluster]
     home = Path(tempfile.mkdtemp(prefix="motley-", dir="/tmp"))
     (home / "h").mkdir()
     dashboard, metrics = free_ports(2)
-    before, ours = dict(os.environ), psutil.Process().children(recursive=True)
+    before = dict(os.environ)
     os.environ.pop("RAY_ADDRESS", None)
+    janitor = subprocess.Popen(
+        [sys.executable, "-m", "backends.serve.janitor", home], stdin=subprocess.PIPE, start_new_session=True
+    )
     os.environ.update(environment(home))
     try:
         ray.init(
@@ -120,21 +125,11 @@ def private_cluster(node: str, *, cpus: int, gpus: int = 0) -> Iterator[Cluster]
         )
         yield Cluster(f"http://127.0.0.1:{dashboard}")
     finally:
-        family = [one for one in psutil.Process().children(recursive=True) if one not in ours]
         ray.shutdown()
-        _gone(family)
         os.environ.clear()
         os.environ.update(before)
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def _gone(family: list[psutil.Process], grace_s: float = 5) -> None:
-    """Wait until processes have ended; Ray's shutdown does not. End those that will not."""
-    _, left = psutil.wait_procs(family, timeout=grace_s)
-    for one in left:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            one.kill()
-    psutil.wait_procs(left, timeout=grace_s)
+        # Its pipe ends here, or with this process, however that ends: then it cleans up.
+        janitor.communicate()
 
 
 def free_ports(count: int) -> list[int]:

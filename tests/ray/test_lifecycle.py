@@ -116,8 +116,7 @@ def test_killed_outright_it_leaves_no_process() -> None:
     family = third.family()
     os.kill(third.process.pid, signal.SIGKILL)
     third.process.wait()
-    # Two of Ray's agents look for their raylet about once a minute only.
-    _, left = psutil.wait_procs(family, timeout=120)
+    _, left = psutil.wait_procs(family, timeout=30)
     left = [one for one in left if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
     names = [" ".join(one.cmdline())[:80] for one in left]
     for one in left:

@@ -8,7 +8,7 @@ import pytest
 from fastapi import Request
 
 from app.catalogue import Target
-from app.streaming import Streamed, answer_or_gone, first_or_gone
+from app.streaming import EventStream, Streamed, answer_or_gone, first_or_gone
 from app.telemetry.visit import KEY, Visit
 from backends.contract.errors import ClientGone, EngineFailed, UpstreamTimeout
 
@@ -104,3 +104,23 @@ async def test_a_client_that_goes_while_it_is_sent_to(fails_at: str) -> None:
     await body(request.scope, request.receive, send)
     assert source.closed
     assert Visit.of(request.scope).cut == "client"
+
+
+async def test_when_time_is_up_a_client_that_does_not_read_holds_nothing() -> None:
+    source, request = Source(*[b"a"] * 9, wait=0.01), visiting(timeout=0.1)
+    sent = 0
+
+    async def send(_: Any) -> None:
+        nonlocal sent
+        sent += 1
+        if sent > 3:
+            await asyncio.Event().wait()  # its buffers are full
+
+    origin = source()
+    begun = await first_or_gone(request, origin)
+    body = EventStream(begun, Visit.of(request.scope), 60, origin)
+    serving = asyncio.create_task(body(request.scope, request.receive, send))
+    await asyncio.wait({serving}, timeout=1)
+    assert source.closed
+    serving.cancel()
+    await asyncio.wait({serving})

@@ -142,10 +142,10 @@ async def test_bad_embedding_input(
 
 async def test_the_first_text_too_long_is_refused_before_the_others_are_read(embedder: Host) -> None:
     async def seconds(*texts: str) -> float:
-        begun = time.perf_counter()
+        begun = time.process_time()
         with pytest.raises(ContextExceeded, match="text 1 "):
             await embed(embedder, *texts)
-        return time.perf_counter() - begun
+        return time.process_time() - begun
 
     texts = ["fine", *([text(600)] * 63)]
     assert await seconds(*texts * 20) < 6 * await seconds(*texts)

@@ -143,7 +143,8 @@ async def test_a_seed_gives_the_same_answer_whatever_else_runs(demo):
 
 
 async def test_without_a_seed_answers_vary(demo):
-    assert len({await text(demo, **HOT) for _ in range(8)}) > 1
+    # Not "Hello": of eight answers to that, two times in a hundred all are alike.
+    assert len({await text(demo, "Tell me a story about a fox.", **HOT) for _ in range(3)}) > 1
 
 
 @pytest.mark.parametrize("fields", [{"temperature": 0}, {"seed": 3, **HOT}, {"max_tokens": 3}])
