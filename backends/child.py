@@ -97,8 +97,8 @@ class Group:
 class Worker:
     """One child that answers one job at a time. Restarts itself when the child ends.
 
-    A job fails with RuntimeError when the child breaks or dies under it, and with a contract
-    error when the child refuses it.
+    A job fails with RuntimeError when the child breaks or dies under it, with ModelDown while it
+    is away, and with a contract error when the child refuses it.
     """
 
     def __init__(self, module: str, options: Mapping[str, Any], *, grace: float, start_s: float) -> None:
@@ -140,7 +140,7 @@ class Worker:
         if not self.failed:
             await self._settled.wait()
         if not self.alive:
-            raise RuntimeError("the child is down")
+            raise errors.ModelDown("the engine's process is down; it is being restarted")
         self._jobs += 1
         self.running = True
         self._job_frames = frames = self._frames  # a restart begins another queue

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from backends.contract.errors import EngineFailed, InvalidRequest
+from backends.contract.errors import ContextExceeded, EngineFailed, InvalidRequest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -174,7 +174,10 @@ class Encoder:
         try:
             found = encode([text[:reach] for text in texts])
             for index, text in enumerate(texts):
-                if len(text) > reach and len(found[index]) <= room:
+                if not cut and len(text) > reach and len(found[index]) <= room:
+                    # Mostly white space. A second's work is enough to look for the end of it.
+                    if len(text) > reach * 64:
+                        raise ContextExceeded("the text is too long for this model", param=param)
                     found[index] = encode([text])[0]
         except TypeError:  # lone surrogates: JSON can say them, UTF-8 cannot
             raise InvalidRequest("the text is not valid Unicode", param=param) from None

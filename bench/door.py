@@ -88,9 +88,7 @@ def main(pairs: int) -> None:
     direct = LocalUpstream.from_fleet(fleet)
     try:
         loop.run(_load(direct))
-        print(
-            f"{'milliseconds, median of ' + str(pairs):<28}{'direct':>9}{'door':>9}{'ray':>9}{'ray/direct':>12}"
-        )
+        print(f"{f'milliseconds, median of {pairs}':<28}{'direct':>9}{'door':>9}{'ray':>9}{'ray/direct':>12}")
         for name, (model, path, body, task) in WORK.items():
             sides: list[Callable[[], None]] = [
                 lambda task=task, model=model: loop.run(_ask(direct, model, task)),

@@ -1,8 +1,8 @@
 """Run the test suites, print the seconds of each, and say which did not run and why.
 
-    python tools/suites.py              what a laptop can run
-    python tools/suites.py check unit   only these
-    python tools/suites.py --all        everything
+python tools/suites.py              what a laptop can run
+python tools/suites.py check unit   only these
+python tools/suites.py --all        everything
 """
 
 import subprocess

@@ -27,7 +27,7 @@ class RerankRequest(Closed):
     documents: Annotated[
         list[str],
         BeforeValidator(_texts),
-        Field(min_length=1, description='Strings, or objects such as `{"text": "…"}`.'),
+        Field(min_length=1, max_length=10_000, description='Strings, or objects such as `{"text": "…"}`.'),
     ]
     top_n: Annotated[int, Field(ge=1, description="How many results; all if not given.")] | None = None
     return_documents: Annotated[bool, Field(description="Repeat each text in its result.")] | None = None

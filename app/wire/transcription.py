@@ -73,5 +73,7 @@ class TranscriptionForm(BaseModel):
             )
         for name in self.model_extra or {}:
             plain = name.partition("[")[0]
+            if name == "timestamp_granularities":
+                raise InvalidRequest(f"'{name}' is a list: send it as '{name}[]'", param=name)
             raise InvalidRequest(f"'{plain}' is not offered on this endpoint", param=plain)
         return self

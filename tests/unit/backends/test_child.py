@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from backends.child import Group, Pool
-from backends.contract.errors import InvalidRequest
+from backends.contract.errors import InvalidRequest, ModelDown
 
 TOY = """
 import os, sys, time
@@ -257,7 +257,7 @@ async def test_unhealthy_while_restarts_fail_and_healthy_again(toy: str, tmp_pat
         obstacle.touch()
         os.kill(pool.pids[0], signal.SIGKILL)
         await until(lambda: not pool.healthy())
-        with pytest.raises(RuntimeError):
+        with pytest.raises(ModelDown):
             await gather(pool, "count", to=1)
         obstacle.unlink()
         await until(pool.healthy)

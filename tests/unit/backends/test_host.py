@@ -1,0 +1,159 @@
+"""The host: admission, the error boundary, and how items are gathered on their way."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+
+from backends.contract.engine import GpuShare, ModelRef
+from backends.contract.errors import EngineFailed, ModelDown, NotReady, Overloaded
+from backends.contract.tasks import ChatTask
+from backends.engines.fake import Fake
+from backends.host import Host, coalesce
+
+REF = ModelRef("fake", "chat", "builtin://fake")
+
+
+def chat(script: str) -> ChatTask:
+    return ChatTask("r", {"model": "m", "messages": [{"role": "user", "content": script}], "stream": True})
+
+
+async def loaded(**limits: Any) -> Host:
+    host = Host(Fake(REF, Fake.Options(), GpuShare()), **limits)
+    await host.load()
+    return host
+
+
+async def read(host: Host, script: str) -> int:
+    return len([item async for batch in host.stream(chat(script)) for item in batch])
+
+
+async def numbers(*gaps: float) -> AsyncGenerator[int, None]:
+    for number, gap in enumerate(gaps):
+        await asyncio.sleep(gap)
+        yield number
+
+
+async def test_one_runs_one_waits_the_third_is_refused() -> None:
+    host = await loaded(max_ongoing=1, max_queued=1)
+    running = asyncio.create_task(read(host, "!slow 0.05 !words 3"))
+    await asyncio.sleep(0.02)
+    waiting = asyncio.create_task(read(host, "!words 3"))
+    await asyncio.sleep(0)
+    (replica,) = host.state("here", 1).replicas
+    assert (replica.ongoing, replica.queued, replica.busy) == (1, 1, 1)
+    with pytest.raises(Overloaded) as refused:
+        await read(host, "!words 1")
+    assert refused.value.retry_after
+    assert await asyncio.gather(running, waiting) == [4, 4]
+
+
+async def test_one_who_leaves_the_queue_gives_up_the_place() -> None:
+    host = await loaded(max_ongoing=1, max_queued=1)
+    running = asyncio.create_task(read(host, "!slow 0.05 !words 3"))
+    await asyncio.sleep(0.02)
+    waiting = asyncio.create_task(read(host, "!words 3"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert await read(host, "!words 1") == 2
+    await running
+
+
+async def test_what_the_engine_does_wrong_is_logged_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    host = await loaded()
+    with pytest.raises(EngineFailed) as failed:
+        await read(host, "!bug")
+    assert "secret" not in failed.value.message
+    assert "secret" in caplog.text
+    assert caplog.records[-1].__dict__["request_id"] == "r"
+    assert await read(host, "!words 1") == 2
+
+
+async def test_before_and_after_its_time() -> None:
+    host = Host(Fake(REF, Fake.Options(), GpuShare()))
+    with pytest.raises(NotReady):
+        await read(host, "hello")
+    await host.load()
+    await host.close()
+    with pytest.raises(ModelDown):
+        await read(host, "hello")
+
+
+async def test_a_load_that_fails_is_told_as_down() -> None:
+    class Broken(Fake):
+        async def load(self, _progress: Any) -> None:
+            raise OSError("/a/path")
+
+    host = Host(Broken(REF, Fake.Options(), GpuShare()))
+    with pytest.raises(OSError, match="path"):
+        await host.load()
+    state = host.state("here", 1)
+    assert state.readiness == "down"
+    assert "path" not in state.message
+
+
+async def test_progress_is_told_while_loading() -> None:
+    host = Host(Fake(REF, Fake.Options(load_s=0.1), GpuShare()))
+    seen: list[tuple[str, float | None]] = []
+    await host.load(lambda stage, fraction: seen.append((stage, fraction)))
+    assert seen == [("loading", step / 4) for step in range(4)]
+
+
+async def test_the_first_item_crosses_alone_and_the_rest_gather() -> None:
+    batches = [batch async for batch in coalesce(numbers(*[0.0] * 20), window=0.02, most=64)]
+    assert batches[0] == [0]
+    assert [item for batch in batches for item in batch] == list(range(20))
+    assert len(batches) <= 3
+
+
+async def test_an_item_never_waits_for_its_successor() -> None:
+    source = coalesce(numbers(0, 0, 5), window=0.01, most=64)
+    got = [await anext(source), await asyncio.wait_for(anext(source), 2)]
+    assert got == [[0], [1]]
+    await source.aclose()
+
+
+async def test_a_slow_reader_slows_the_engine() -> None:
+    made = 0
+
+    async def source() -> AsyncGenerator[int, None]:
+        nonlocal made
+        for made in range(1000):
+            yield made
+
+    batches = coalesce(source(), window=0.001, most=10)
+    await anext(batches)
+    await asyncio.sleep(0.02)
+    assert made < 20  # one batch read, one ahead
+    await batches.aclose()
+
+
+async def test_closing_closes_the_source_even_in_a_silence() -> None:
+    closed = asyncio.Event()
+
+    async def source() -> AsyncGenerator[int, None]:
+        try:
+            yield 0
+            await asyncio.sleep(60)
+        finally:
+            closed.set()
+
+    batches = coalesce(source(), window=0.001, most=10)
+    await anext(batches)
+    await batches.aclose()
+    assert closed.is_set()
+
+
+async def test_a_failure_comes_after_the_items_before_it() -> None:
+    async def source() -> AsyncGenerator[int, None]:
+        yield 0
+        yield 1
+        raise ValueError("broken")
+
+    got: list[int] = []
+    with pytest.raises(ValueError, match="broken"):  # noqa: PT012 - the loop is what raises
+        async for batch in coalesce(source(), window=0.001, most=10):
+            got.extend(batch)
+    assert got == [0, 1]
