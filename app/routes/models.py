@@ -53,8 +53,10 @@ def _entry(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[st
     model = desk.catalogue.fleet.models[name]
     best = readiness(desk.catalogue.states(name, states))
     engines = {label: variant.engine for label, variant in model.variants.items()}
+    # Voices can be hundreds: they have a route of their own.
+    facts = {key: value for key, value in best.facts.items() if key != "voices"}
     return {
-        **best.facts,
+        **facts,
         "id": name,
         "object": "model",
         "created": desk.catalogue.since,

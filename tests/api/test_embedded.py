@@ -1,11 +1,13 @@
 """The engines that ship with Motley, through the same door: real answers, and work that ends."""
 
 import io
+import json
 import math
 import time
 import wave
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -19,6 +21,7 @@ CHAT, HEAR, SPEAK = "/v1/chat/completions", "/v1/audio/transcriptions", "/v1/aud
 STORY: list[Any] = [{"role": "user", "content": "Tell me a story about a fox."}]
 # Of what the recogniser understands when `nova` says it.
 SENTENCE = "I would like to order a cup of coffee, please."
+RERANK_SETS = Path(__file__).parents[1] / "data" / "rerank_sets.json"
 KEY_WORDS = {"order", "cup", "coffee", "please"}
 
 
@@ -73,12 +76,29 @@ def test_the_right_document_comes_first(http: httpx2.Client) -> None:
     assert all(0 <= result["relevance_score"] <= 1 for result in results)
 
 
-def test_what_they_say_of_themselves(sdk: openai.OpenAI) -> None:
+@pytest.mark.parametrize("case", json.loads(RERANK_SETS.read_text()), ids=lambda case: case["query"])
+def test_lexical_traps_do_not_win(http: httpx2.Client, case: dict[str, Any]) -> None:
+    body = {"model": "minilm-reranker", "query": case["query"], "documents": case["documents"]}
+    assert http.post("/v1/rerank", json=body).json()["results"][0]["index"] == case["right"]
+
+
+def test_twenty_megabytes_of_sound_are_heard_to_the_end(http: httpx2.Client) -> None:
+    """Silence is quick to decode, and as long as speech on its way."""
+    files = {"file": ("long.wav", wav(bytes(20_000_000)), "audio/wav")}
+    form = {"model": "pocketsphinx-en", "response_format": "verbose_json"}
+    heard = http.post(HEAR, data=form, files=files).json()
+    assert heard["duration"] == pytest.approx(20_000_000 / 32_000, abs=0.1)
+    assert heard["text"] == ""
+
+
+def test_what_they_say_of_themselves(sdk: openai.OpenAI, http: httpx2.Client) -> None:
     facts = {model.id: model.model_extra or {} for model in sdk.models.list()}
     assert facts["all-minilm-l6-v2"]["dimensions"] == 384
     assert facts["minilm-reranker"]["scoring"] == "bi-encoder"
     assert facts["motley-demo-chat"]["context_length"] > 100
-    assert "nova" in {voice["id"] for voice in facts["espeak-ng"]["voices"]}
+    assert "voices" not in facts["espeak-ng"]
+    voices = http.get("/v1/audio/voices", params={"model": "espeak-ng"}).json()["voices"]
+    assert "nova" in {voice["id"] for voice in voices}
 
 
 def test_a_text_named_mp3(http: httpx2.Client) -> None:
