@@ -3,7 +3,7 @@ a fallback does is the door's alone."""
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,18 @@ def fake(task: str = "chat", **more: Any) -> dict[str, Any]:
     return {"task": task, "engine": "fake", "source": "builtin://fake", "place": {"node": "here"}, **more}
 
 
+def remote(base_url: str) -> dict[str, Any]:
+    options = {"base_url": base_url, "connect_retries": 0}
+    return fake(engine="openai", source="builtin://openai", options=options, fallback=["backup"])
+
+
+async def broken(scope: Any, receive: Any, send: Any) -> None:
+    """An application that can do nothing but fail."""
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send({"type": "http.response.body", "body": b"a secret"})
+
+
 MODELS = {
     # `deaf-…` stay in loading, `…-backup` answer; those between do what a script tells them.
     "deaf": fake(options={"load_s": 600}, fallback=["backup"], aliases=["llm"]),
@@ -35,6 +47,9 @@ MODELS = {
     "narrow": fake(options={"context": 2}),
     "hasty": fake(timeout_s=0.3, fallback=["patient"]),
     "patient": fake(timeout_s=20, options={"words": 2}),
+    "full": fake(scale={"max_ongoing": 1, "max_queued": 0}, fallback=["backup"]),
+    "unreachable": remote("http://127.0.0.1:9/v1"),
+    "broken": remote("http://BROKEN/v1"),
     "backup": fake(options={"words": 2}),
     "lost": fake(options={"load_s": 600}, fallback=["narrow", "deaf-alone"]),
     **{
@@ -58,6 +73,8 @@ class LocalDoor:
 
 @pytest.fixture(scope="module")
 def door() -> Iterator[LocalDoor]:
+    other = Served(broken)
+    MODELS["broken"]["options"]["base_url"] = other.base_url
     fleet = Fleet.model_validate({"version": 1, "nodes": {"here": {}}, "models": MODELS})
     upstream = LocalUpstream.from_fleet(fleet)
     served = Served(create_app(Settings(_env_file=None), fleet, upstream))
@@ -67,6 +84,7 @@ def door() -> Iterator[LocalDoor]:
         time.sleep(0.01)
     yield LocalDoor(served.base_url, upstream)
     served.close()
+    other.close()
 
 
 def waits(app: str) -> bool:
@@ -133,6 +151,27 @@ def test_a_fallback_is_followed_by_its_own(http: httpx2.Client) -> None:
     before = counted(http, "deaf-twice", "backup", "model_loading")
     assert who(http.post(CHAT, json=chat("deaf-twice"))) == (200, "backup")
     assert counted(http, "deaf-twice", "backup", "model_loading") == before + 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("model", "code"), [("unreachable", "model_down"), ("broken", "engine_failed")])
+def test_one_that_is_down_or_broken(http: httpx2.Client, model: str, code: str, stream: bool) -> None:
+    before = counted(http, model, "backup", code)
+    answer = http.post(CHAT, json=chat(model, stream=stream))
+    assert who(answer) == (200, "backup")
+    assert answer.headers["x-motley-engine"] == "fake"
+    assert "w1 " in answer.text
+    assert counted(http, model, "backup", code) == before + 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_one_that_is_full(door: LocalDoor, http: httpx2.Client, stream: bool) -> None:
+    host = door.upstream.hosts["full--main"]
+    with Caller(door, CHAT, json=chat("full", "!slow 20")):  # type: ignore[arg-type]
+        until(lambda: host.engine.busy > 0)
+        assert who(http.post(CHAT, json=chat("full", stream=stream))) == (200, "backup")
+    until(lambda: not host.engine.busy)
+    assert who(http.post(CHAT, json=chat("full", stream=stream))) == (200, None)
 
 
 SCRIPTS = {
@@ -222,12 +261,14 @@ def test_every_verb(http: httpx2.Client, verb: str) -> None:
 def test_who_leaves_while_a_fallback_works_ends_its_work(door: LocalDoor) -> None:
     host = door.upstream.hosts["backup--main"]
     with Caller(door, CHAT, json=chat("deaf", "!slow 20")):  # type: ignore[arg-type]
-        deadline = time.monotonic() + 10
-        while not host.engine.busy:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-    while host.engine.busy:
-        assert time.monotonic() < deadline, "it works on for nobody"
+        until(lambda: host.engine.busy > 0)
+    until(lambda: not host.engine.busy)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
