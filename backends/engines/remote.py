@@ -1,7 +1,6 @@
 """Any OpenAI-compatible server as a variant, for any verb: vLLM, TEI, speaches, Ollama, a cloud."""
 
 import asyncio
-import json
 import logging
 import os
 import re
@@ -16,7 +15,7 @@ from backends.contract.engine import GpuShare, Memory, ModelRef, Progress
 from backends.contract.errors import EngineFailed, InvalidRequest, ModelDown
 from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Vectors
 from backends.contract.tasks import VERBS, ChatTask, EmbedTask, RerankTask, SpeakTask, TranscribeTask, Verb
-from backends.remote import answers, events
+from backends.remote import answers, bodies, events
 
 if TYPE_CHECKING:
     from backends.remote.connection import Connection
@@ -36,6 +35,7 @@ _NO_PCM = (b"RIFF", b"ID3", b"OggS", b"fLaC", b"{")
 
 def _address(url: str) -> str:
     parts = urlsplit(url)
+    _ = parts.port  # raises ValueError for one that cannot be
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be the address of a server, such as http://HOST:8000/v1")
     if parts.username or parts.password:
@@ -74,7 +74,9 @@ class Remote:
         connect_retries: int = Field(1, ge=0, le=5)
         max_batch: int = Field(2048, ge=1, description="Texts in one request for embeddings.")
         rate: int = Field(24_000, ge=8_000, le=192_000, description="Hz of the speech it sends as pcm.")
-        scores: Literal["probabilities", "logits"] = "probabilities"
+        scores: Literal["probabilities", "logits"] = Field(
+            "probabilities", description="What its reranking answers; logits are mapped to 0…1."
+        )
 
     tasks: ClassVar[frozenset[Verb]] = frozenset(VERBS)
 
@@ -129,7 +131,7 @@ class Remote:
         if task.streams and not shows:
             body["stream_options"] = {**options, "include_usage": True}
         reader = events.Reader(task.body["model"], shows)
-        content, headers = _json(body), {"content-type": "application/json"}
+        content, headers = bodies.as_json(body), {"content-type": "application/json"}
         async with self._server.post(
             "chat/completions", task.request_id, content=content, headers=headers
         ) as response:
@@ -175,7 +177,7 @@ class Remote:
         elif task.words:
             raise InvalidRequest("a translation has no times of words", param="timestamp_granularities")
         path = "audio/translations" if task.to else "audio/transcriptions"
-        files = {"file": (_named(task.audio), task.audio, "application/octet-stream")}
+        files = {"file": (bodies.file_name(task.audio), task.audio, "application/octet-stream")}
         async with self._server.post(path, task.request_id, data=fields, files=files) as response:
             raw = await response.aread()
             if response.headers.get("content-type", "").startswith("text/plain"):
@@ -195,7 +197,7 @@ class Remote:
         odd, begun = b"", False
         async with (
             self._server.post(
-                "audio/speech", task.request_id, content=_json(body), headers=headers
+                "audio/speech", task.request_id, content=bodies.as_json(body), headers=headers
             ) as response,
             aclosing(self._server.body(response)) as pieces,
         ):
@@ -230,25 +232,3 @@ class Remote:
         answer = await self._server.json("rerank", task.request_id, body)
         scores = answers.scores(answer, len(task.documents), logits=self._options.scores == "logits")
         return Ranking(scores, answers.rerank_tokens(answer))
-
-
-def _json(body: Mapping[str, Any]) -> bytes:
-    """Python's own writer: whole numbers of any size stay what they are. Raises InvalidRequest."""
-    try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except ValueError:
-        raise InvalidRequest("the body holds a number or a text that JSON cannot say") from None
-
-
-# How the containers that people upload begin: some servers go by the file's name.
-_BEGINNINGS = {
-    b"RIFF": "wav", b"OggS": "ogg", b"fLaC": "flac", b"ID3": "mp3", b"\x1aE\xdf\xa3": "webm",
-    b"\xff\xfb": "mp3", b"\xff\xf3": "mp3", b"\xff\xf2": "mp3", b"\xff\xf1": "aac", b"\xff\xf9": "aac",
-}  # fmt: skip
-
-
-def _named(audio: bytes) -> str:
-    if audio[4:8] == b"ftyp":
-        return "audio.m4a"
-    kind = next((kind for start, kind in _BEGINNINGS.items() if audio.startswith(start)), "wav")
-    return f"audio.{kind}"

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Protocol, cast
 
 import httpx
@@ -15,7 +16,7 @@ import orjson
 
 from backends.contract.errors import EngineFailed, GatewayError, ModelDown, UpstreamTimeout
 from backends.remote.answers import document
-from backends.remote.refusals import refusal
+from backends.remote.refusals import Cleaner, refusal
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class Connection:
             transport=transport,
             headers=headers,
             timeout=httpx.Timeout(where.read_s, connect=where.connect_s, pool=None),
+            # A cookie that one caller's answer sets would go with the next caller's request.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             trust_env=False,
             follow_redirects=False,
         )
@@ -112,9 +115,8 @@ class Connection:
             raw += piece
             if len(raw) > _MOST_OF_A_REFUSAL:
                 break
-        names = {name: self._public for name in (self._model,) if name != self._public}
-        secrets = {self._key: "…"} if self._key else {}
-        error = refusal(response.status_code, response.headers, bytes(raw), {**secrets, **names})
+        cleaner = Cleaner(self._key, self._model, self._public)
+        error = refusal(response.status_code, response.headers, bytes(raw), cleaner)
         log.warning(
             "the remote server answered %d, passed on as %s",
             response.status_code, error.code, extra={"request_id": request_id},

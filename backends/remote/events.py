@@ -71,7 +71,8 @@ class Reader:
             tokens += any(value for name, value in delta.items() if name != "role")
         if not self.shows_usage and usage is not None and not choices:
             return ChatChunk(b"", usage=usage)
-        changed = self._renamed(event)
+        # Data of several lines is one event to us, and must be one line to be one again.
+        changed = self._renamed(event) or b"\n" in raw
         if not self.shows_usage and "usage" in event:
             del event["usage"]
             changed = True

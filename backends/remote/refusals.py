@@ -8,6 +8,7 @@ import math
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -31,16 +32,38 @@ _TOO_LONG = "context_length_exceeded"
 _TOO_LONG_PARAM = "input_tokens"
 # Addresses, paths, keys: what a server may tell its operator, but not a stranger.
 _PRIVATE = re.compile(
-    r"\b\w+://\S+|(?<![\w.])~?(?:/[\w.@+-]+){2,}/?|\b(?:sk|pk|hf|org|proj|key)[-_][\w*-]{6,}"
+    r"\b\w+://\S+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"
+    r"|(?<![\w.])~?(?:/[\w.@+-]+){2,}/?|\b(?:sk|pk|hf|org|proj|key)[-_][\w*-]{6,}"
 )
 _PARAM = re.compile(r"[A-Za-z_][\w.\[\]-]{0,99}")
 
 
-def refusal(status: int, headers: Mapping[str, str], raw: bytes, replace: Mapping[str, str]) -> GatewayError:
-    """`raw`: the body, at least its beginning. `replace`: words not to show, and what to say instead."""
+@dataclass(frozen=True, slots=True)
+class Cleaner:
+    """`key` is not shown, and the model's name `there` is said as it is `here`."""
+
+    key: str | None
+    there: str
+    here: str
+
+    def clean(self, message: Any) -> str:
+        """One line of at most 300 characters, without addresses, paths and keys; "" for what is no
+        sentence for people (a traceback, an object)."""
+        if not isinstance(message, str) or "Traceback" in message:
+            return ""
+        if self.key:
+            message = message.replace(self.key, "…")
+        message = re.sub(rf"(?<![\w-]){re.escape(self.there)}(?![\w-])", lambda _: self.here, message)
+        text = _PRIVATE.sub("…", " ".join(message.split()))
+        text = "".join(letter for letter in text if letter.isprintable())
+        return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def refusal(status: int, headers: Mapping[str, str], raw: bytes, cleaner: Cleaner) -> GatewayError:
+    """`raw`: the body, at least its beginning."""
     match status:
         case 400 | 422:
-            return _callers_fault(_envelope(raw), replace)
+            return _callers_fault(_envelope(raw), cleaner)
         case 413:
             return TooLarge("the remote server takes no request this large")
         case 415:
@@ -56,8 +79,8 @@ def refusal(status: int, headers: Mapping[str, str], raw: bytes, replace: Mappin
             return EngineFailed("the remote server cannot answer this request")
 
 
-def _callers_fault(said: Mapping[str, Any], replace: Mapping[str, str]) -> InvalidRequest:
-    message = clean(said.get("message"), replace) or "the remote server refused the request"
+def _callers_fault(said: Mapping[str, Any], cleaner: Cleaner) -> InvalidRequest:
+    message = cleaner.clean(said.get("message")) or "the remote server refused the request"
     param = said.get("param")
     if not isinstance(param, str) or not _PARAM.fullmatch(param):
         param = None
@@ -74,18 +97,6 @@ def _envelope(raw: bytes) -> Mapping[str, Any]:
         return {}
     said = body.get("error") if isinstance(body, dict) else None
     return said if isinstance(said, dict) else {}
-
-
-def clean(message: Any, replace: Mapping[str, str]) -> str:
-    """One line of at most 300 characters, without addresses, paths and keys; "" for what is no
-    sentence for people (a traceback, an object)."""
-    if not isinstance(message, str) or "Traceback" in message:
-        return ""
-    for word, instead in replace.items():
-        message = message.replace(word, instead)
-    text = _PRIVATE.sub("…", " ".join(message.split()))
-    text = "".join(letter for letter in text if letter.isprintable())
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def _wait(given: str | None) -> float:

@@ -201,6 +201,13 @@ async def test_an_answer_in_one_document(make: Make, respx_mock: respx.MockRoute
     assert "stream_options" not in sent(respx_mock)
 
 
+async def test_an_event_of_several_lines(make: Make, respx_mock: respx.MockRouter) -> None:
+    raw = b'data: {"model": "alias",\ndata:  "choices": [{"delta": {}, "finish_reason": "stop"}]}\n\n'
+    respx_mock.post(CHAT).mock(streamed(raw, DONE)[0])
+    [event] = shown(await everything((await make()).chat(chat())))
+    assert event["choices"][0]["finish_reason"] == "stop"
+
+
 BROKEN = {
     "an error event": (
         WORD,
@@ -325,6 +332,8 @@ async def test_what_a_refusal_means(
 SENTENCES: dict[str, tuple[Any, str]] = {
     "a sentence": ("'temperature' must be\n at most 2", "'temperature' must be at most 2"),
     "ours for theirs": ("`there-model` has no tools", "`here` has no tools"),
+    "a name inside a word": ("there-model2 and not-there-model", "there-model2 and not-there-model"),
+    "an address": ("10.0.0.3:8000 in version 1.2.3", "… in version 1.2.3"),
     "a fraction is no path": ("1/2 of n/a", "1/2 of n/a"),
     "too much": ("x" * 1000, "x" * 299 + "…"),
     "a traceback": ("Traceback (most recent call last): secrets", "the remote server refused the request"),
@@ -650,6 +659,8 @@ async def test_scores_that_are_missing(make: Make, respx_mock: respx.MockRouter)
         {"base_url": "there/v1"},
         {"base_url": "file:///etc"},
         {"base_url": "http://"},
+        {"base_url": "http://there:99999"},
+        {"base_url": "http://[there"},
         {"base_url": "http://ann:secret@there"},
         {"base_url": "http://there?key=secret"},
         {"base_url": BASE, "key_env": "sk-secret key"},
@@ -678,6 +689,15 @@ async def test_headers_and_the_name_by_default(make: Make, respx_mock: respx.Moc
     assert respx_mock.calls.last.request.headers["x-team"] == "blue"
     assert "authorization" not in respx_mock.calls.last.request.headers
     assert sent(respx_mock)["model"] == "here"
+
+
+async def test_a_cookie_does_not_go_with_the_next_request(make: Make, respx_mock: respx.MockRouter) -> None:
+    headers = {"set-cookie": "who=ann; Path=/"}
+    respx_mock.post(RERANK).respond(json={"results": ranked(0.5)}, headers=headers)
+    engine = await make()
+    for _ in range(2):
+        await engine.rerank(RerankTask("r", "q", ("a",)))
+    assert "cookie" not in respx_mock.calls.last.request.headers
 
 
 async def test_nothing_is_logged_of_where_it_goes(
