@@ -3,7 +3,7 @@
 import hashlib
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from backends.contract.errors import InvalidRequest, ModelDown, ModelNotFound, NotReady, TaskUnsupported
@@ -14,7 +14,13 @@ from backends.fleet.schema import Fleet, Model, app_name
 
 @dataclass(slots=True)
 class Target:
-    """Where one request goes. Made anew per request: the upstream writes `node` into it."""
+    """Where one request goes. Made anew per request: the upstream writes `node` into it.
+
+    `timeout_s`: the longest the request may take, its fallbacks included; `alone_s`: the model's
+    own part of that. `trouble`: why the variant cannot answer now, as far as is known; with
+    `fallbacks` (models' own names) that is no failure yet. `sticky`: what the variant was chosen
+    by. `passed`: the models that were asked in vain before this one, and their errors' codes.
+    """
 
     app: str
     model: str
@@ -23,6 +29,17 @@ class Target:
     task: Verb
     timeout_s: float
     node: str | None = None
+    alone_s: float = 0.0
+    trouble: NotReady | None = None
+    fallbacks: tuple[str, ...] = ()
+    sticky: str | None = None
+    passed: tuple[tuple[str, str], ...] = ()
+
+    def take(self, other: "Target", spent: float, passed: Sequence[tuple[str, str]]) -> None:
+        """Become `other`, who answers after `spent` seconds in which the models of `passed` did not."""
+        self.app, self.model, self.variant, self.engine = other.app, other.model, other.variant, other.engine
+        self.node, self.alone_s, self.passed = other.node, other.alone_s, tuple(passed)
+        self.timeout_s = spent + other.alone_s
 
 
 class Catalogue:
@@ -69,6 +86,19 @@ class Catalogue:
                 f"The model `{public}` does {model.task}; this endpoint needs one that does {task}",
                 param="model",
             )
+        target = self.at(name, public, sticky, states)
+        target.fallbacks = self._fallbacks(name)
+        if target.trouble is not None and not target.fallbacks:
+            raise target.trouble
+        target.timeout_s += sum(self.fleet.models[other].timeout_s for other in target.fallbacks)
+        return target
+
+    def at(
+        self, name: str, public: str, sticky: str | None, states: Mapping[str, VariantState] | None
+    ) -> Target:
+        """One model by its own name, without its fallbacks; `public` is what errors call it. What
+        keeps every variant from answering is the target's `trouble`."""
+        model, trouble = self.fleet.models[name], None
         variant = _choose(model.weights, sticky)
         if states is not None and not _state(states, name, variant).ready:
             ready = {
@@ -76,12 +106,28 @@ class Catalogue:
                 for other, weight in model.weights.items()
                 if weight and _state(states, name, other).ready
             }
-            if not ready:
-                raise _not_ready(public, _state(states, name, variant))
-            variant = _choose(ready, sticky)
+            if ready:
+                variant = _choose(ready, sticky)
+            else:
+                trouble = _not_ready(public, _state(states, name, variant))
+        engine, seconds = model.variants[variant].engine, model.timeout_s
         return Target(
-            app_name(name, variant), name, variant, model.variants[variant].engine, task, model.timeout_s
-        )
+            app_name(name, variant), name, variant, engine, model.task, seconds,
+            alone_s=seconds, trouble=trouble, sticky=sticky,
+        )  # fmt: skip
+
+    def _fallbacks(self, name: str) -> tuple[str, ...]:
+        """Who may answer for a model, in turn: its fallbacks, each followed by its own."""
+        found: dict[str, None] = {}
+
+        def follow(of: str) -> None:
+            for other in self.fleet.models[of].fallback:
+                if other not in found and other != name:
+                    found[other] = None
+                    follow(other)
+
+        follow(name)
+        return tuple(found)
 
     def states(self, name: str, states: Mapping[str, VariantState]) -> dict[str, VariantState]:
         """Of every variant of a model, by variant; `waiting` where nothing is known yet."""

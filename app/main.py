@@ -24,6 +24,7 @@ from app.telemetry.logs import AccessLog
 from app.telemetry.metrics import Metered, Meters
 from app.telemetry.visit import Visits
 from app.upstream import Upstream
+from app.upstream.fallback import Fallbacks
 from backends.fleet.schema import Fleet
 
 FAMILIES = (chat, transcriptions, speech, embeddings, rerank, models, fleet_routes, health)
@@ -35,6 +36,7 @@ def create_app(settings: Settings, fleet: Fleet, upstream: Upstream) -> FastAPI:
     `app.state.catalogue.update(fleet)` gives it another fleet while it serves.
     """
     catalogue, meters = Catalogue(fleet), Meters()
+    upstream = Fallbacks(upstream, catalogue)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

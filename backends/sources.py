@@ -1,7 +1,7 @@
 """A fleet's `source:` → a local path.
 
 `builtin://NAME` is a folder that ships with Motley, or None where NAME's data come inside the
-engine's own package; `file:///PATH` is a path on the node.
+engine's own package or stay on another server (`builtin://openai`); `file:///PATH` is a path on the node.
 """
 
 from pathlib import Path

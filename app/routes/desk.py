@@ -23,8 +23,8 @@ class Desk:
     def target(self, request: Request, verb: Verb, model: str | None, user: str | None = None) -> Target:
         """Who answers; noted on the visit. A model not named is the path's alias.
 
-        Raises InvalidRequest, ModelNotFound, TaskUnsupported, NotReady and ModelDown, in that
-        order and before any work.
+        Raises InvalidRequest, ModelNotFound, TaskUnsupported, and (without a fallback) NotReady
+        and ModelDown, in that order and before any work.
         """
         visit = Visit.of(request.scope)
         visit.asked = (visit.alias if model is None else model) or ""

@@ -29,4 +29,4 @@ async def embeddings(body: EmbeddingsRequest, request: Request, desk: AtDesk) ->
     task = EmbedTask(visit.request_id, tuple(body.input), body.dimensions)
     found = await answer_or_gone(request, desk.upstream.call(target, task))
     visit.usage = Usage(found.tokens)
-    return Json(vectors.render(found, visit.asked, as_base64=body.encoding_format == "base64"))
+    return Json(vectors.render(found, visit.answering, as_base64=body.encoding_format == "base64"))

@@ -26,6 +26,7 @@ def _model(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[st
     return {
         "task": model.task,
         "aliases": list(model.aliases),
+        "fallback": list(model.fallback),
         "variants": {
             label: {
                 "engine": model.variants[label].engine,

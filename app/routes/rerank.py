@@ -25,7 +25,7 @@ async def rerank(body: RerankRequest, request: Request, desk: AtDesk) -> Respons
     visit.usage = Usage(ranking.tokens)
     shown = rankings.render(
         ranking,
-        visit.asked,
+        visit.answering,
         body.documents,
         top_n=body.top_n,
         with_documents=body.return_documents is not False,

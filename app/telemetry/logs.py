@@ -68,6 +68,8 @@ def _write(scope: Scope, visit: Visit) -> None:
     seen: dict[str, Any] = {"status": visit.status, "ms": round(visit.elapsed() * 1000, 1)}
     if visit.target is not None:
         seen |= {"model": visit.target.model, "variant": visit.target.variant, "node": visit.target.node}
+        if visit.target.passed:
+            seen["fallback_for"] = visit.target.passed[0][0]
     if visit.code:
         seen["code"] = visit.code
     if visit.cut:

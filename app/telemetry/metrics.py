@@ -30,6 +30,12 @@ class Meters:
         self.cut = Counter(
             "motley_streams_cut", "Streams that began and broke off.", (*_WHERE, "reason"), registry=registry
         )
+        self.fallbacks = Counter(
+            "motley_fallbacks",
+            "Requests for `model` that it could not answer, and `fallback` did.",
+            ("verb", "model", "fallback", "reason"),
+            registry=registry,
+        )
         self.ready = Gauge("motley_variant_ready", "1 when it serves.", ("app",), registry=registry)
         self.busy = Gauge("motley_variant_busy", "Tasks its engines work on.", ("app",), registry=registry)
         self.queued = Gauge("motley_variant_queued", "Tasks that wait.", ("app",), registry=registry)
@@ -42,6 +48,8 @@ class Meters:
         where = (target.task, target.model, target.variant)
         self.requests.labels(*where, str(visit.status or 499)).inc()
         self.seconds.labels(*where).observe(visit.elapsed())
+        for model, reason in target.passed:
+            self.fallbacks.labels(target.task, model, target.model, reason).inc()
         if visit.first is not None:
             self.first.labels(*where).observe(visit.first - visit.started)
         if visit.usage.prompt_tokens:

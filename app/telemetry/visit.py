@@ -21,7 +21,7 @@ class Visit:
     """Written by middleware and routes, read by logs, metrics and the response headers.
 
     `alias` is the path alias the request came through; `asked` the model's name as the caller
-    wrote it, which answers echo; `code` the error's code; `cut` says why a begun stream did not
+    wrote it; `code` the error's code; `cut` says why a begun stream did not
     end properly: `client`, or an error's code. Times are monotonic seconds.
     """
 
@@ -40,6 +40,11 @@ class Visit:
         """The first item of the answer is here."""
         if self.first is None:
             self.first = time.perf_counter()
+
+    @property
+    def answering(self) -> str:
+        """The `model` of an answer: as the caller wrote it, or the fallback's own name."""
+        return self.target.model if self.target is not None and self.target.passed else self.asked
 
     def elapsed(self) -> float:
         return time.perf_counter() - self.started
@@ -92,3 +97,5 @@ def _sign(visit: Visit, headers: MutableHeaders) -> None:
         headers["x-motley-engine"] = visit.target.engine
         if visit.target.node is not None:
             headers["x-motley-node"] = visit.target.node
+        if visit.target.passed:
+            headers["x-motley-fallback"] = visit.target.model

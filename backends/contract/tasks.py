@@ -30,10 +30,17 @@ class Task(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class StreamTask(Generic[C]):
-    """Answered by a stream of one type; failure is an exception, completion is exhaustion."""
+    """Answered by a stream of one type; failure is an exception, completion is exhaustion.
+
+    `whole`: the caller gets one document, nothing of which leaves before the last item is there.
+    """
 
     verb: ClassVar[Verb]
     request_id: str
+
+    @property
+    def whole(self) -> bool:
+        return False
 
     def heft(self) -> int:
         """An upper estimate of the bytes of the task itself (items are small)."""
@@ -55,6 +62,10 @@ class ChatTask(StreamTask[ChatChunk]):
     def streams(self) -> bool:
         return bool(self.body.get("stream"))
 
+    @property
+    def whole(self) -> bool:
+        return not self.streams
+
     def heft(self) -> int:
         return self.size
 
@@ -73,6 +84,10 @@ class TranscribeTask(StreamTask[Heard]):
     temperature: float = 0.0
     words: bool = False
     to: Literal["en"] | None = None
+
+    @property
+    def whole(self) -> bool:
+        return True
 
     def heft(self) -> int:
         return len(self.audio)

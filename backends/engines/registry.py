@@ -22,6 +22,9 @@ ENGINES: dict[str, Entry] = {
     "pocketsphinx": Entry("backends.engines.pocketsphinx:PocketSphinx", frozenset({"transcribe"})),
     "espeak-ng": Entry("backends.engines.espeak_ng:EspeakNG", frozenset({"speak"})),
     "onnx": Entry("backends.engines.onnx:Onnx", frozenset({"embed", "rerank"}), "onnx"),
+    "openai": Entry(
+        "backends.engines.remote:Remote", frozenset({"chat", "transcribe", "speak", "embed", "rerank"})
+    ),
     "fake": Entry(
         "backends.engines.fake:Fake", frozenset({"chat", "transcribe", "speak", "embed", "rerank"})
     ),

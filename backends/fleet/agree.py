@@ -16,7 +16,7 @@ RESERVED = frozenset(
 def agree(fleet: Fleet) -> list[Finding]:
     """Everything that contradicts something else; empty for a fleet that can be deployed."""
     placed = list(_places(fleet))
-    found = [*_names(fleet), *_addresses(fleet), *_traffic(fleet), *placed]
+    found = [*_names(fleet), *_addresses(fleet), *_traffic(fleet), *_fallbacks(fleet), *placed]
     # Where a variant fits nowhere by itself, saying that the whole does not fit adds nothing.
     return found if placed else [*found, *crowding(fleet)]
 
@@ -82,6 +82,47 @@ def _traffic(fleet: Fleet) -> Iterator[Finding]:
         total = sum(model.traffic.values())
         if total != 100:
             yield Finding(path, f"the traffic of '{name}' sums to {total}", "it is in per cent: make it 100")
+
+
+def _fallbacks(fleet: Fleet) -> Iterator[Finding]:
+    """Each is another model of the same task, and no chain of them comes back to where it began."""
+    aliases = {alias: name for name, model in fleet.models.items() for alias in model.aliases}
+    for name, model in fleet.models.items():
+        for index, other in enumerate(model.fallback):
+            path: Path = ("models", name, "fallback", index)
+            backup = fleet.models.get(other)
+            if other == name:
+                yield Finding(path, f"'{name}' is its own fallback", "name another model")
+            elif other in model.fallback[:index]:
+                yield Finding(path, f"'{other}' is named twice", "remove it here")
+            elif backup is None and other in aliases:
+                yield Finding(
+                    path, f"'{other}' is an alias", f"write the model's own name, '{aliases[other]}'"
+                )
+            elif backup is None:
+                same = [
+                    known for known, one in fleet.models.items() if one.task == model.task and known != name
+                ]
+                yield Finding(path, f"there is no model '{other}'", did_you_mean(other, same))
+            elif backup.task != model.task:
+                message = f"'{other}' does {backup.task}, and '{name}' {model.task}"
+                yield Finding(path, message, "a fallback does the same task")
+            elif circle := _circle(fleet, name, other):
+                message = f"the fallbacks go in a circle: {' → '.join(circle)}"
+                yield Finding(path, message, "each model may stand in for another, but not in turn")
+
+
+def _circle(fleet: Fleet, name: str, other: str) -> list[str]:
+    """The way from `name` by its fallback `other` back to `name`; empty where there is none."""
+    ways, seen = [[name, other]], {other}
+    for way in ways:
+        for following in fleet.models[way[-1]].fallback if way[-1] in fleet.models else ():
+            if following == name:
+                return [*way, name]
+            if following not in seen:
+                seen.add(following)
+                ways.append([*way, following])
+    return []
 
 
 def _even(model: Model) -> str:

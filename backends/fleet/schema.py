@@ -125,7 +125,16 @@ class Model(Strict):
     task: Verb
     aliases: tuple[PublicName, ...] = ()
     description: str = ""
-    timeout_s: Number = Field(600, gt=0, description="The longest a request may take, in seconds.")
+    timeout_s: Number = Field(
+        600, gt=0, description="The longest a request may take, in seconds; a fallback then has its own."
+    )
+    fallback: tuple[PublicName, ...] = Field(
+        (),
+        description=(
+            "Models that answer, one after the other, when this one is down, loading, overloaded, too slow "
+            "or broken; each is followed by its own fallbacks. Vectors of different models do not mix."
+        ),
+    )
     variants: dict[Name, Variant] = Field(min_length=1)
     traffic: dict[Name, Annotated[Whole, Field(ge=0, le=100)]] = Field(
         {}, description="Per cent of the requests per variant, 100 in all."

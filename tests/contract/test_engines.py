@@ -6,13 +6,17 @@ A new engine is one line in `SOURCES`; `test_no_engine_is_left_out` fails until 
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from app.formats.audio import encode_whole
+from app.main import create_app
+from app.settings import Settings
+from app.upstream.local import LocalUpstream
 from backends.contract.engine import GpuShare, ModelRef
 from backends.contract.errors import InvalidRequest, NotReady, TaskUnsupported
 from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Vectors
@@ -28,16 +32,23 @@ from backends.contract.tasks import (
     Verb,
 )
 from backends.engines.registry import ENGINES, engine_class
+from backends.fleet.schema import Fleet
 from backends.host import Host
 from backends.sources import locate
+from tests.api.doors import Served
 
 SOURCES = {
     "onnxruntime-genai": "builtin://demo_chat",
     "pocketsphinx": "builtin://pocketsphinx",
     "espeak-ng": "builtin://espeak-ng",
     "onnx": "builtin://minilm",
+    "openai": "builtin://openai",
     "fake": "builtin://fake",
 }
+# What an engine cannot do without. `there` is a server of this session (`other_server`).
+OPTIONS: dict[str, dict[str, Any]] = {"openai": {"base_url": "http://there/v1"}}
+# Behind `openai` stand fakes, too. They do every verb and take anything: nothing for them to refuse.
+SCRIPTABLE = ("fake", "openai")
 PAIRS = [(engine, verb) for engine, entry in ENGINES.items() for verb in VERBS if verb in entry.tasks]
 RESULTS: dict[Verb, type] = {
     "chat": ChatChunk,
@@ -50,7 +61,7 @@ RESULTS: dict[Verb, type] = {
 
 def task(engine: str, verb: Verb, *, long: bool = False) -> AnyTask:
     """A small request, or one that keeps any engine at work for a good while."""
-    slow = "!slow 0.1 !words 100" if long and engine == "fake" else ""
+    slow = "!slow 0.1 !words 100" if long and engine in SCRIPTABLE else ""
     if verb == "chat":
         asked = [{"role": "user", "content": f"Tell me a joke. {slow}"}]
         return ChatTask(
@@ -62,10 +73,10 @@ def task(engine: str, verb: Verb, *, long: bool = False) -> AnyTask:
     if verb == "speak":
         text = (
             f"Hello there. {slow}"
-            if engine == "fake"
+            if engine in SCRIPTABLE
             else "Hello there, you of all people. " * (100 if long else 1)
         )
-        return SpeakTask("r", text, "fake" if engine == "fake" else "nova")
+        return SpeakTask("r", text, "fake" if engine in SCRIPTABLE else "nova")
     if verb == "embed":
         return EmbedTask("r", (f"a cat {slow}", *("a small cat on a long sofa",) * (2000 if long else 1)))
     return RerankTask("r", f"cat {slow}", ("a cat", "a dog") * (1000 if long else 1))
@@ -73,8 +84,23 @@ def task(engine: str, verb: Verb, *, long: bool = False) -> AnyTask:
 
 def made(engine: str, verb: Verb) -> Host:
     cls = engine_class(engine)
-    ref = ModelRef("m", verb, SOURCES[engine], locate(SOURCES[engine]))
-    return Host(cls(ref, cls.Options(), GpuShare()))
+    ref = ModelRef(f"m-{verb}", verb, SOURCES[engine], locate(SOURCES[engine]))
+    return Host(cls(ref, cls.Options(**OPTIONS.get(engine, {})), GpuShare()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def other_server() -> Iterator[None]:
+    """An OpenAI-compatible server for `openai` to ask: our own, with a fake of every verb."""
+    place = {"engine": "fake", "source": "builtin://fake", "place": {"node": "here"}}
+    models = {f"m-{verb}": {"task": verb, **place} for verb in VERBS}
+    fleet = Fleet.model_validate({"version": 1, "nodes": {"here": {}}, "models": models})
+    upstream = LocalUpstream.from_fleet(fleet)
+    served = Served(create_app(Settings(_env_file=None), fleet, upstream))
+    while not all(state.ready for state in upstream.states().values()):
+        time.sleep(0.01)
+    OPTIONS["openai"]["base_url"] = f"{served.base_url}/v1"
+    yield
+    served.close()
 
 
 @pytest_asyncio.fixture(loop_scope="function")
@@ -102,8 +128,7 @@ def over(pairs: list[tuple[str, Verb]]) -> pytest.MarkDecorator:
 
 
 every_engine = over(PAIRS)
-# The fake does every verb and takes anything: there is nothing for it to refuse.
-every_real_engine = over([pair for pair in PAIRS if pair[0] != "fake"])
+every_real_engine = over([pair for pair in PAIRS if pair[0] not in SCRIPTABLE])
 
 
 def test_no_engine_is_left_out() -> None:
@@ -133,7 +158,8 @@ from backends.engines.registry import ENGINES, engine_class
 from backends.sources import locate
 cls, source = engine_class({engine!r}), {SOURCES[engine]!r}
 task = sorted(cls.tasks)[0]
-estimate = cls.estimate(ModelRef("m", task, source, locate(source)), cls.Options(), GpuShare())
+options = cls.Options(**{OPTIONS.get(engine, {})!r})
+estimate = cls.estimate(ModelRef("m", task, source, locate(source)), options, GpuShare())
 assert estimate.weights >= 0
 heavy = {{"torch", "onnxruntime", "onnxruntime_genai", "tokenizers", "numpy", "av", "pocketsphinx", "ray"}}
 print(*heavy & set(sys.modules))

@@ -137,6 +137,55 @@ CASES = {
             ("models.one.traffic.canray", "'one' has no variant 'canray'", "did you mean 'canary'?"),
         ],
     ),
+    "fallback to itself": (
+        f"one: {fake(more=', aliases: [uno], fallback: [one]')} # here",
+        [("models.one.fallback[0]", "'one' is its own fallback", "name another model")],
+    ),
+    "fallback unheard of": (
+        f"""\
+        one: {fake(more=", fallback: [three]")} # here
+        thre: {fake()}
+        embedder: {fake(task="embed")}
+        """,
+        [("models.one.fallback[0]", "there is no model 'three'", "did you mean 'thre'?")],
+    ),
+    "fallback by an alias": (
+        f"""\
+        one: {fake(more=", fallback: [dos]")} # here
+        two: {fake(more=", aliases: [dos]")}
+        """,
+        [("models.one.fallback[0]", "'dos' is an alias", "write the model's own name, 'two'")],
+    ),
+    "fallback named twice": (
+        f"""\
+        one: {fake(more=", fallback: [two, two]")} # here
+        two: {fake()}
+        """,
+        [("models.one.fallback[1]", "'two' is named twice", "remove it here")],
+    ),
+    "fallback of another task": (
+        f"""\
+        one: {fake(more=", fallback: [two]")} # here
+        two: {fake(task="embed")}
+        """,
+        [("models.one.fallback[0]", "'two' does embed, and 'one' chat", "a fallback does the same task")],
+    ),
+    "fallbacks in a circle": (
+        f"""\
+        one: {fake(more=", fallback: [four, two]")} # here
+        two: {fake(more=", fallback: [three]")} # here
+        three: {fake(more=", fallback: [four, one]")} # here
+        four: {fake()}
+        """,
+        [
+            (f"models.{place}", f"the fallbacks go in a circle: {way}", "each model may stand in for another, but not in turn")
+            for place, way in (
+                ("one.fallback[1]", "one → two → three → one"),
+                ("two.fallback[0]", "two → three → one → two"),
+                ("three.fallback[1]", "three → one → two → three"),
+            )
+        ],
+    ),
     "place of a variant in full": (
         """\
         one:
@@ -179,6 +228,9 @@ AGREES = {
     "traffic to one of two": (
         "one: {task: chat, traffic: {a: 100}, variants: {a: &v {engine: fake, source: 'builtin://x', "
         "place: {node: laptop}}, b: *v}}\n"
+    ),
+    "fallbacks that share one": (
+        f"one: {fake(more=', fallback: [two, org/three]')}\ntwo: {fake(more=', fallback: [org/three]')}\norg/three: {fake()}\n"
     ),
     "a GPU filled to the brim": "".join(
         f"m{n}: {fake(place='{node: elminster, share: 0.1}')}\n" for n in range(10)
