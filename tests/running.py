@@ -38,13 +38,16 @@ class Running:
                 env={**os.environ, **environment},
                 start_new_session=True,
             )
-        self._until("Ctrl-C stops", within)
+        try:
+            self._until("Ctrl-C stops", within)
+        except BaseException:
+            self.stop()
+            raise
 
     def _until(self, said: str, within: float) -> None:
         deadline = time.monotonic() + within
         while said not in self.printed():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                self.process.kill()
                 raise RuntimeError(f"`motley up` did not come up:\n{self.printed()}")
             time.sleep(0.1)
 
