@@ -20,7 +20,7 @@ from backends.chat.tools import CLOSE, Tools
 from backends.contract.errors import InvalidRequest
 
 SEEDS = 2**31  # the package takes 31 bits; OpenAI's seeds have 64
-FEWEST_CHARACTERS, MOST_CHARACTERS = 64, 4000
+FEWEST_CHARACTERS, MOST_CHARACTERS = 64, 8000
 
 
 class Loaded:
@@ -92,8 +92,8 @@ class Loaded:
 
     def constrained(self, search: Mapping[str, Any], wanted: Asked, most: int) -> Any:
         """A generator held to the shape and the tools that are wanted, where any are."""
-        # Of a text without bound, what it may well say in the tokens it has.
-        characters = min(max(most // 2, FEWEST_CHARACTERS), MOST_CHARACTERS)
+        # Of a string without bound: several of them fit into the tokens there are.
+        characters = min(max(most // 4, FEWEST_CHARACTERS), MOST_CHARACTERS)
         grammar = lark(wanted, characters)
         if grammar is None:
             return self.generator(search)

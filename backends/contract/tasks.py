@@ -45,7 +45,7 @@ class StreamTask(Generic[C]):
 
 @dataclass(frozen=True, slots=True)
 class ChatTask(StreamTask[ChatChunk]):
-    """An OpenAI chat body, checked at the door and passed whole.
+    """An OpenAI body, checked at the door and passed whole.
 
     `body["model"]` is the name the caller used: answers echo it. `size`: the body's bytes.
     `surface`: whose body it is, and whose chunks and document are the answer.
