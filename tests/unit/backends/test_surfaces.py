@@ -10,7 +10,7 @@ from backends.host import Host
 
 
 class Silent(Fake):
-    """Says nothing of surfaces, as an engine that only knows the chat body does."""
+    """Knows the chat body alone."""
 
     surfaces = frozenset({"chat"})
 
