@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 FLEET  ?= deploy/fleets/embedded.yaml
 PORT   ?= 8000
 
-.PHONY: help up test test-all check openapi schema render bench lock clean
+.PHONY: help up test test-all check openapi schema chat-fields render bench lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,6 +28,9 @@ openapi: $(VENV)/dev ## write docs/openapi/openapi.json
 
 schema: $(VENV)/dev ## write deploy/fleets/fleet.schema.json
 	@$(BIN)/python tools/fleet_schema.py
+
+chat-fields: $(VENV)/dev ## write docs/chat-fields.md
+	@$(BIN)/python tools/chat_fields.py
 
 render: $(VENV)/embedded ## print the Serve config of FLEET
 	@$(BIN)/motley render $(FLEET)

@@ -17,7 +17,7 @@ from backends.contract.errors import (
     TaskUnsupported,
 )
 from backends.contract.state import Readiness, ReplicaState, VariantState
-from backends.contract.tasks import AnyTask, StreamTask, Task
+from backends.contract.tasks import AnyTask, ChatTask, StreamTask, Task
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +116,8 @@ class Host:
             raise TaskUnsupported(f"this model does not {task.verb}", param="model")
         if self._gate.locked() and self._queued >= self._max_queued:
             raise Overloaded("the model is at capacity; try again shortly")
+        if isinstance(task, ChatTask) and task.surface not in getattr(self.engine, "surfaces", ("chat",)):
+            raise TaskUnsupported(f"this model does not answer {task.surface}", param="model")
         self._queued += 1
         try:
             await self._gate.acquire()

@@ -31,6 +31,7 @@ SUITES = {
             (PYTHON, "-c", "from importlinter.cli import lint_imports_command as run; run()"),
             (PYTHON, "tools/openapi.py", "--check"),
             (PYTHON, "tools/fleet_schema.py", "--check"),
+            (PYTHON, "tools/chat_fields.py", "--check"),
         )
     ),
     "unit": Suite(((*PYTEST, "tests/unit", "tests/contract"),)),

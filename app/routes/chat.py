@@ -9,13 +9,14 @@ from openai.types.chat import ChatCompletion
 from starlette.responses import Response
 
 from app.errors import need_json
-from app.routes.desk import AtDesk
+from app.routes.desk import AtDesk, Desk
 from app.streaming import DONE, EventStream, answer_or_gone, collected, first_or_gone
 from app.telemetry.visit import Visit
 from app.wire.chat import ChatRequest
+from app.wire.completions import CompletionRequest
 from backends.contract.errors import EngineFailed
 from backends.contract.results import ChatChunk
-from backends.contract.tasks import ChatTask
+from backends.contract.tasks import ChatTask, Surface
 
 router = APIRouter(tags=["chat"], dependencies=[Depends(need_json)])
 
@@ -28,11 +29,18 @@ router = APIRouter(tags=["chat"], dependencies=[Depends(need_json)])
 )
 async def chat(body: ChatRequest, request: Request, desk: AtDesk) -> Response:
     """An answer in one document, or with `stream` as server-sent events ending in `[DONE]`."""
+    return await answered(body, request, desk, "chat")
+
+
+async def answered(
+    body: ChatRequest | CompletionRequest, request: Request, desk: Desk, surface: Surface
+) -> Response:
+    """The body as it came, to whoever does `chat`; back comes what they make of it."""
     target = desk.target(request, "chat", body.model, body.user)
     visit = Visit.of(request.scope)
     raw: dict[str, Any] = await request.json()
     whole = {**raw, "model": visit.asked}
-    task = ChatTask(visit.request_id, whole, len(await request.body()))
+    task = ChatTask(visit.request_id, whole, len(await request.body()), surface)
     chunks = desk.upstream.stream(target, task)
     if task.streams:
         begun = await first_or_gone(request, chunks)

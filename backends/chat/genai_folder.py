@@ -43,6 +43,15 @@ class GenAIFolder:
         layers, heads = decoder.get("num_hidden_layers", 0), decoder.get("num_key_value_heads", 0)
         return int(layers * heads * decoder.get("head_size", 0) * 2 * 4)
 
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens there are."""
+        return int(self._model.get("vocab_size", 0))
+
+    def tokenizer(self) -> dict[str, Any]:
+        """What `tokenizer.json` says; {} where there is none."""
+        return self._read("tokenizer.json")
+
     def control_tokens(self) -> list[str]:
         """The names of the tokens that the tokenizer marks as special."""
         tokens: list[Any] = []

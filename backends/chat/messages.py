@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from backends.chat import fields
 from backends.contract.errors import InvalidRequest
 
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
@@ -42,7 +43,7 @@ def _message(raw: Any, where: str, calls: bool) -> dict[str, Any]:
         # Clients in use write an answer's reasoning back under either name.
         known = "reasoning_content" if name == "reasoning" else name
         if known in PASSED:
-            message[known] = _text(value, at)
+            message[known] = fields.text(value, at)
         elif name == "tool_calls" and role == "assistant" and (calls or value == []):
             message[name] = _calls(value, at)
         else:
@@ -56,12 +57,12 @@ def _message(raw: Any, where: str, calls: bool) -> dict[str, Any]:
 def _content(value: Any, where: str) -> str:
     """A string, or a list of text parts, which become paragraphs of one."""
     if not isinstance(value, list):
-        return _text(value, where)
+        return fields.text(value, where)
     texts = []
     for part in value:
         if not isinstance(part, dict) or part.get("type") != "text":
             raise InvalidRequest(f"'{where}': this model reads text parts only", param=where)
-        texts.append(_text(part.get("text"), where))
+        texts.append(fields.text(part.get("text"), where))
     return "\n".join(texts)
 
 
@@ -75,21 +76,9 @@ def _calls(value: Any, where: str) -> list[dict[str, Any]]:
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or call.get("type", "function") != "function":
             raise InvalidRequest(f"'{at}' must be a function call", param=at)
-        shown = {key: _text(function.get(key), f"{at}.function.{key}") for key in ("name", "arguments")}
-        calls.append({"id": _text(call.get("id"), f"{at}.id"), "type": "function", "function": shown})
+        shown = {key: fields.text(function.get(key), f"{at}.function.{key}") for key in ("name", "arguments")}
+        calls.append({"id": fields.text(call.get("id"), f"{at}.id"), "type": "function", "function": shown})
     return calls
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str):
-        raise InvalidRequest(f"'{where}' must be text", param=where)
-    try:
-        value.encode()  # half of a surrogate pair is no text, though JSON can spell it
-    except UnicodeEncodeError:
-        raise InvalidRequest(f"'{where}' is not valid Unicode", param=where) from None
-    if "\0" in value:
-        raise InvalidRequest(f"'{where}' holds a NUL character", param=where)
-    return value
 
 
 class Controls:

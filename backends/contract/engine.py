@@ -7,7 +7,9 @@ Rules every engine keeps:
 - raise contract errors for what the caller did wrong, anything else for what the engine did
   wrong (the host turns that into `EngineFailed`);
 - closing a stream (`aclose`) or cancelling a call ends the work within one step;
-- a field the engine cannot honour is refused with `param`, never ignored.
+- a field the engine cannot honour is refused with `param`, never ignored;
+- an engine that chats and answers more than OpenAI's chat body lists it all in a class attribute
+  `surfaces`; the host refuses the others for it.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping

@@ -12,6 +12,9 @@ from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Vectors
 Verb = Literal["chat", "transcribe", "speak", "embed", "rerank"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 
+# The endpoints of OpenAI's that are `chat`; an engine answers those in its `surfaces`.
+Surface = Literal["chat", "completions"]
+
 R = TypeVar("R")
 C = TypeVar("C")
 
@@ -49,14 +52,16 @@ class StreamTask(Generic[C]):
 
 @dataclass(frozen=True, slots=True)
 class ChatTask(StreamTask[ChatChunk]):
-    """An OpenAI chat body, checked at the door and passed whole.
+    """An OpenAI body, checked at the door and passed whole.
 
     `body["model"]` is the name the caller used: answers echo it. `size`: the body's bytes.
+    `surface`: whose body it is, and whose chunks and document are the answer.
     """
 
     verb: ClassVar[Verb] = "chat"
     body: dict[str, Any]
     size: int = 0
+    surface: Surface = "chat"
 
     @property
     def streams(self) -> bool:

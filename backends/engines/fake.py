@@ -22,7 +22,16 @@ from pydantic import BaseModel
 from backends.contract.engine import GpuShare, Memory, ModelRef, Progress
 from backends.contract.errors import InvalidRequest, Overloaded
 from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Segment, Usage, Vectors, Word
-from backends.contract.tasks import VERBS, ChatTask, EmbedTask, RerankTask, SpeakTask, TranscribeTask, Verb
+from backends.contract.tasks import (
+    VERBS,
+    ChatTask,
+    EmbedTask,
+    RerankTask,
+    SpeakTask,
+    Surface,
+    TranscribeTask,
+    Verb,
+)
 
 RATE = 22_050
 DIMENSIONS = 8
@@ -40,6 +49,7 @@ class Fake:
         context: int = 1024
 
     tasks: ClassVar[frozenset[Verb]] = frozenset(VERBS)
+    surfaces: ClassVar[frozenset[Surface]] = frozenset({"chat", "completions"})
 
     @classmethod
     def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory:
@@ -68,6 +78,10 @@ class Fake:
         return {"voices": ["fake"], "context_length": self._options.context}
 
     async def chat(self, task: ChatTask) -> AsyncGenerator[ChatChunk, None]:
+        if task.surface == "completions":
+            async for chunk in self._continue(task):
+                yield chunk
+            return
         text = _last_text(task.body)
         usage = Usage(len(text.split()), 0)
         if usage.prompt_tokens > self._options.context:
@@ -92,6 +106,31 @@ class Fake:
             "usage": {**counted, "total_tokens": sum(counted.values())},
         }
         yield ChatChunk(orjson.dumps(document), len(words), "stop", usage)
+
+    async def _continue(self, task: ChatTask) -> AsyncGenerator[ChatChunk, None]:
+        """`completions`: the words, once for every prompt; scripted by the first."""
+        if task.body.get("suffix"):
+            raise InvalidRequest("'suffix' is not supported by this model", param="suffix")
+        given = task.body["prompt"]
+        prompts: list[str] = [given] if isinstance(given, str) else given
+        base = {"id": f"cmpl-{task.request_id}", "created": 0, "model": task.body["model"]}
+        base["object"] = "text_completion"
+        texts = [prompt if task.body.get("echo") else "" for prompt in prompts]
+        asked, told = sum(len(prompt.split()) for prompt in prompts), 0
+        async for number in self._steps(prompts[0]):
+            told += len(prompts)
+            for index in range(len(prompts)):
+                texts[index] += f"w{number} "
+            if task.streams:
+                yield ChatChunk(_sse(base, _texts(texts, None)), tokens=len(prompts))
+                texts = [""] * len(prompts)
+        usage = Usage(asked, told)
+        if task.streams:
+            yield ChatChunk(_sse(base, _texts(texts, "stop")), finish="stop", usage=usage)
+            return
+        counted = {"prompt_tokens": asked, "completion_tokens": told, "total_tokens": asked + told}
+        document = {**base, "choices": _texts(texts, "stop"), "usage": counted}
+        yield ChatChunk(orjson.dumps(document), told, "stop", usage)
 
     async def transcribe(self, task: TranscribeTask) -> AsyncGenerator[Heard, None]:
         async for number in self._steps(task.prompt or ""):
@@ -161,6 +200,15 @@ def _event(base: dict[str, Any], delta: dict[str, Any], finish: str | None) -> b
     choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
     chunk = {**base, "object": "chat.completion.chunk", "choices": [choice]}
     return b"data: " + orjson.dumps(chunk) + b"\n\n"
+
+
+def _texts(texts: list[str], finish: str | None) -> list[dict[str, Any]]:
+    choices = enumerate(texts)
+    return [{"index": at, "text": text, "finish_reason": finish, "logprobs": None} for at, text in choices]
+
+
+def _sse(base: dict[str, Any], choices: list[dict[str, Any]]) -> bytes:
+    return b"data: " + orjson.dumps({**base, "choices": choices}) + b"\n\n"
 
 
 def _unit_vector(text: str, width: int) -> list[float]:

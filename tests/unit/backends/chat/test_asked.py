@@ -9,19 +9,10 @@ from backends.contract.errors import InvalidRequest
 BODY = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 
 REFUSED = {
-    "n": 2,
     "store": True,
-    "tools": [{"type": "function", "function": {"name": "f"}}],
-    "tool_choice": "required",
     "functions": [{"name": "f"}],
     "function_call": {"name": "f"},
-    "response_format": {"type": "json_object"},
     "modalities": ["text", "audio"],
-    "logprobs": True,
-    "top_logprobs": 1,
-    "logit_bias": {"5": 1},
-    "presence_penalty": 0.5,
-    "frequency_penalty": -0.5,
     "reasoning_effort": "low",
     "verbosity": "high",
     "audio": {"voice": "alloy", "format": "wav"},
@@ -69,6 +60,20 @@ def test_unknown_fields_are_refused_by_name(field):
     ("field", "value"),
     [
         ("n", True),
+        ("n", 0),
+        ("n", 17),
+        ("top_logprobs", 2),
+        ("logit_bias", {"a": 1}),
+        ("logit_bias", {"-1": 1}),
+        ("logit_bias", {"5": 101}),
+        ("logit_bias", [5]),
+        ("presence_penalty", 2.1),
+        ("frequency_penalty", "1"),
+        ("parallel_tool_calls", "no"),
+        ("response_format", "json"),
+        ("tools", {}),
+        ("tool_choice", "required"),
+        ("tool_choice", {"type": "function", "function": {"name": "f"}}),
         ("logprobs", 0),
         ("presence_penalty", False),
         ("stream", "yes"),
@@ -130,6 +135,23 @@ def test_what_is_honoured_is_read():
     assert read.streams
     assert read.usage_event
     assert (read.temperature, read.top_p, read.seed, read.stops) == (0.0, 1.0, -7, ("a",))
+
+
+def test_what_steers_and_tells_is_read():
+    read = asked.read(
+        {
+            **BODY,
+            "n": 3,
+            "logprobs": True,
+            "top_logprobs": 2,
+            "logit_bias": {"5": -100},
+            "presence_penalty": 1,
+            "frequency_penalty": -1,
+        }
+    )
+    assert (read.n, read.alternatives, read.bias, read.presence, read.frequency) == (3, 2, {5: -100.0}, 1, -1)
+    assert asked.read({**BODY, "logprobs": True}).alternatives == 0
+    assert asked.read({**BODY, "logprobs": False, "top_logprobs": 0}).alternatives is None
 
 
 def test_of_the_two_token_limits_the_new_name_counts():

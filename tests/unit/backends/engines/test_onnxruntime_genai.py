@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -11,13 +12,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+from openai.types.chat import ChatCompletion
 
 import backends.builtin
 from backends.chat.asked import Asked
+from backends.chat.genai import Loaded, search_options
 from backends.contract.engine import GpuShare, ModelRef
 from backends.contract.errors import ContextExceeded, EngineFailed, GatewayError, InvalidRequest
 from backends.contract.tasks import ChatTask
-from backends.engines.onnxruntime_genai import Loaded, OnnxRuntimeGenAI, search_options
+from backends.engines.onnxruntime_genai import OnnxRuntimeGenAI
 from backends.host import Host
 
 DEMO = Path(backends.builtin.__file__).parent / "demo_chat"
@@ -165,7 +168,7 @@ async def test_a_stream_says_what_the_document_says(demo, fields):
 
 
 async def test_usage_counts_by_the_models_tokenizer(demo):
-    loaded = Loaded(DEMO, OnnxRuntimeGenAI.Options())
+    loaded = Loaded(DEMO)
     said = await document(demo, "Hello", temperature=0)
     assert said["choices"][0]["finish_reason"] == "stop"
     assert said["usage"]["prompt_tokens"] == len(loaded.prompt([{"role": "user", "content": "Hello"}]))
@@ -213,6 +216,90 @@ async def test_stop_strings_cut_the_answer_wherever_tokens_end(demo):
 async def test_a_stop_string_that_never_completes_loses_nothing(demo):
     whole = await text(demo, temperature=0)
     assert await text(demo, temperature=0, stop=[whole[-3:] + "?!", whole + "x"]) == whole
+
+
+# --- several choices, probabilities, steering ----------------------------------------------------
+
+
+async def test_choices_are_what_their_seeds_say(demo):
+    one_by_one = [await text(demo, seed=seed, **HOT) for seed in (7, 8, 9)]
+    whole = await document(demo, seed=7, n=3, **HOT)
+    assert [choice["index"] for choice in whole["choices"]] == [0, 1, 2]
+    assert [choice["message"]["content"] for choice in whole["choices"]] == one_by_one
+    some = await chunks(demo, seed=7, n=3, stream=True, stream_options={"include_usage": True}, **HOT)
+    told = [event["choices"][0] for event in events(some) if event["choices"]]
+    for index, expected in enumerate(one_by_one):
+        mine = [choice for choice in told if choice["index"] == index]
+        assert "".join(choice["delta"].get("content", "") for choice in mine) == expected
+        assert [bool(choice["finish_reason"]) for choice in mine] == [False] * (len(mine) - 1) + [True]
+    # They come in turns, not one after the other.
+    assert {choice["index"] for choice in told[:6]} == {0, 1, 2}
+    counted = whole["usage"]["completion_tokens"]
+    assert some[-1].usage.completion_tokens == sum(chunk.tokens for chunk in some) == counted
+    assert events(some)[-1]["usage"] == whole["usage"]
+    assert [chunk.finish is None for chunk in some] == [True] * (len(some) - 1) + [False]
+
+
+async def test_leaving_frees_every_choice(endless):
+    running = asyncio.create_task(chunks(endless, n=4, stream=True, max_tokens=900))
+    await until(lambda: endless.engine.busy == 4)
+    running.cancel()
+    await asyncio.wait({running})
+    assert await until_idle(endless.engine) <= 2
+
+
+async def test_probabilities_of_tokens(demo):
+    plain = await text(demo, temperature=0)
+    whole = await document(demo, temperature=0, logprobs=True, top_logprobs=3)
+    (choice,) = whole["choices"]
+    ChatCompletion.model_validate(whole)
+    told = choice["logprobs"]["content"]
+    assert choice["message"]["content"] == plain
+    assert b"".join(bytes(one["bytes"]) for one in told).decode() == plain
+    assert len(told) == whole["usage"]["completion_tokens"]
+    for one in told:
+        likeliest = one["top_logprobs"][0]
+        # Greedy: the likeliest is the chosen one.
+        assert (likeliest["token"], likeliest["logprob"]) == (one["token"], one["logprob"])
+        values = [other["logprob"] for other in one["top_logprobs"]]
+        assert len(values) == 3
+        assert values == sorted(values, reverse=True)
+        assert sum(math.exp(value) for value in values) <= 1 + 1e-9
+    bare = await document(demo, temperature=0, logprobs=True)
+    assert all(one["top_logprobs"] == [] for one in bare["choices"][0]["logprobs"]["content"])
+
+
+async def test_probabilities_in_a_stream_are_the_documents(demo):
+    fields = {"seed": 3, "logprobs": True, "top_logprobs": 2, **HOT}
+    whole = await document(demo, "日本語 🎉", **fields)
+    some = await chunks(demo, "日本語 🎉", stream=True, **fields)
+    streamed = [choice["logprobs"] for event in events(some) for choice in event["choices"]]
+    told = [one for part in streamed if part for one in part["content"]]
+    assert told == whole["choices"][0]["logprobs"]["content"]
+
+
+async def test_bias_bans_and_forces_tokens(demo):
+    loaded = Loaded(DEMO)
+    whole = await text(demo, temperature=0)
+    first = int(loaded.tokenizer.encode(whole)[0])
+    other = await text(demo, temperature=0, logit_bias={str(first): -100})
+    assert not other.startswith(loaded.tokenizer.decode([first]))
+    word = int(loaded.tokenizer.encode(" the")[0])
+    forced = await text(demo, temperature=0, max_tokens=5, logit_bias={str(word): 100})
+    assert forced == loaded.tokenizer.decode([word]) * 5
+
+
+async def test_penalties_change_what_is_repeated(endless):
+    loaded = Loaded(DEMO)
+
+    async def different(**fields):
+        said = await text(endless, temperature=0, max_tokens=200, **fields)
+        tokens = [int(token) for token in loaded.tokenizer.encode(said)]
+        return len(set(tokens)) / len(tokens)
+
+    plain = await different()
+    assert await different(frequency_penalty=2) > plain
+    assert await different(presence_penalty=2) > plain
 
 
 # --- taking turns ------------------------------------------------------------------------------
@@ -346,10 +433,12 @@ async def test_many_requests_do_not_grow_the_process(demo):
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"n": 2}, "n"),
-        ({"logprobs": True}, "logprobs"),
+        ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "tools[0].type"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"n": 20}, "n"),
+        ({"top_logprobs": 1}, "top_logprobs"),
+        ({"logit_bias": {"2048": 1}}, "logit_bias"),
+        ({"store": True}, "store"),
         ({"temperature": 3}, "temperature"),
         ({"stop": [""]}, "stop"),
         ({"surprise": 1}, "surprise"),
@@ -377,7 +466,7 @@ async def test_a_prompt_over_the_window(demo):
 async def test_a_prompt_far_over_the_window_is_not_even_tokenised(demo):
     """Tokenising holds the interpreter's lock: a body of 18 MB would stop all others for seconds."""
     window = demo.engine.facts()["context_length"]
-    with pytest.raises(ContextExceeded, match="bytes") as refusal:
+    with pytest.raises(ContextExceeded, match="characters") as refusal:
         await document(demo, "x" * window * 200)
     assert refusal.value.param == "messages"
 
@@ -415,7 +504,7 @@ async def test_a_smaller_window_can_be_asked_for():
 )
 @pytest.mark.parametrize("folder", [DEMO, OTHER], ids=["demo", "other"])
 def test_text_never_becomes_a_control_token(folder, message):
-    loaded = Loaded(folder, OnnxRuntimeGenAI.Options())
+    loaded = Loaded(folder)
     control = {loaded.tokenizer.to_token_id(name) for name in ("<|im_start|>", "<|im_end|>", "<|endoftext|>")}
     innocent = {**message, "content": "x"} if "content" in message else {"role": "assistant", "content": "x"}
 
