@@ -67,7 +67,8 @@ class Remote:
             description="The folder of the endpoints, as SDKs take it: http://HOST:8000/v1."
         )
         model: str | None = Field(None, min_length=1, description="Its name there; by default its name here.")
-        key_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+        # Capitals alone: the name is logged, and a key in its place is refused.
+        key_env: str | None = Field(None, pattern=r"^[A-Z_][A-Z0-9_]*$")
         headers: Annotated[dict[str, str], AfterValidator(_harmless)] = {}
         connect_s: float = Field(5, gt=0)
         read_s: float = Field(600, gt=0)

@@ -663,7 +663,7 @@ async def test_scores_that_are_missing(make: Make, respx_mock: respx.MockRouter)
         {"base_url": "http://[there"},
         {"base_url": "http://ann:secret@there"},
         {"base_url": "http://there?key=secret"},
-        {"base_url": BASE, "key_env": "sk-secret key"},
+        {"base_url": BASE, "key_env": "hf_secret"},
         {"base_url": BASE, "headers": {"Authorization": "Bearer x"}},
         {"base_url": BASE, "headers": {"x": "a\r\nb: c"}},
         {"base_url": BASE, "headers": {"x y": "a"}},
