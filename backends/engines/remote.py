@@ -14,7 +14,16 @@ from pydantic import AfterValidator, BaseModel, Field
 from backends.contract.engine import GpuShare, Memory, ModelRef, Progress
 from backends.contract.errors import EngineFailed, InvalidRequest, ModelDown
 from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Vectors
-from backends.contract.tasks import VERBS, ChatTask, EmbedTask, RerankTask, SpeakTask, TranscribeTask, Verb
+from backends.contract.tasks import (
+    VERBS,
+    ChatTask,
+    EmbedTask,
+    RerankTask,
+    SpeakTask,
+    Surface,
+    TranscribeTask,
+    Verb,
+)
 from backends.remote import answers, bodies, events
 
 if TYPE_CHECKING:
@@ -22,6 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_PATHS: Mapping[Surface, str] = {"chat": "chat/completions", "completions": "completions"}
 _OURS = frozenset(
     {"authorization", "connection", "content-length", "content-type", "host", "transfer-encoding"}
 )
@@ -80,6 +90,7 @@ class Remote:
         )
 
     tasks: ClassVar[frozenset[Verb]] = frozenset(VERBS)
+    surfaces: ClassVar[frozenset[Surface]] = frozenset(_PATHS)
 
     @classmethod
     def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory:
@@ -134,7 +145,7 @@ class Remote:
         reader = events.Reader(task.body["model"], shows)
         content, headers = bodies.as_json(body), {"content-type": "application/json"}
         async with self._server.post(
-            "chat/completions", task.request_id, content=content, headers=headers
+            _PATHS[task.surface], task.request_id, content=content, headers=headers
         ) as response:
             if not task.streams:
                 yield reader.whole(await response.aread())

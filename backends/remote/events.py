@@ -68,7 +68,8 @@ class Reader:
         for choice in choices:
             finish = choice.get("finish_reason") or finish
             delta = choice.get("delta") or {}
-            tokens += any(value for name, value in delta.items() if name != "role")
+            said = any(value for name, value in delta.items() if name != "role")
+            tokens += said or bool(choice.get("text"))
         if not self.shows_usage and usage is not None and not choices:
             return ChatChunk(b"", usage=usage)
         # Data of several lines is one event to us, and must be one line to be one again.

@@ -136,6 +136,22 @@ def test_an_answer_in_one_document(sdk: openai.OpenAI) -> None:
     assert whole.usage is not None
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_completions(http: httpx2.Client, sdk: openai.OpenAI, stream: bool) -> None:
+    before = tokens(http, "completion")
+    asked: Any = {"prompt": "Hello", "temperature": 0, "max_tokens": 8}
+    if stream:
+        chunks = list(sdk.completions.create(model="my-demo", stream=True, **asked))
+        assert {chunk.model for chunk in chunks} == {"my-demo"}
+        assert all("usage" not in chunk.model_fields_set for chunk in chunks)
+        assert chunks[-1].choices[0].finish_reason
+    else:
+        whole = sdk.completions.create(model="my-demo", **asked)
+        assert (whole.model, whole.object) == ("my-demo", "text_completion")
+        assert whole.choices[0].text
+    assert 0 < tokens(http, "completion") - before <= 8
+
+
 def test_the_other_verbs(http: httpx2.Client, sdk: openai.OpenAI) -> None:
     vectors = sdk.embeddings.create(model="my-embed", input=["a", "b"])
     direct = [[item.embedding for item in vectors.data]]

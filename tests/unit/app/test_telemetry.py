@@ -67,6 +67,16 @@ async def test_the_line_says_for_whom_a_fallback_answered(enter: Enter, lines: i
 >>>>>>> remote
 
 
+async def test_the_line_says_for_whom_a_fallback_answered(enter: Enter, lines: io.StringIO) -> None:
+    client = await enter(fleet(one={"options": {"load_s": 60}, "fallback": ["two"]}, two={}))
+    while not (await client.get("/two/ready")).is_success:
+        pass
+    body = {"model": "one", "messages": [{"role": "user", "content": "!words 1"}]}
+    await client.post("/v1/chat/completions", json=body)
+    [access] = [line for line in read(lines) if "fallback_for" in line]
+    assert (access["model"], access["fallback_for"]) == ("two", "one")
+
+
 def test_lines_outside_a_request(lines: io.StringIO) -> None:
     logging.getLogger("some").info("hello %s", "there")
     token = request_id.set("inside")

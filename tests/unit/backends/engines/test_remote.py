@@ -208,6 +208,16 @@ async def test_an_event_of_several_lines(make: Make, respx_mock: respx.MockRoute
     assert event["choices"][0]["finish_reason"] == "stop"
 
 
+async def test_completions(make: Make, respx_mock: respx.MockRouter) -> None:
+    choice = {"index": 0, "text": "hi", "finish_reason": "stop"}
+    raw = b"data: " + json.dumps({"model": "there-model", "choices": [choice]}).encode() + b"\n\n"
+    respx_mock.post(f"{BASE}/completions").mock(streamed(raw, USAGE, DONE)[0])
+    task = ChatTask("r", {"model": "alias", "prompt": "x", "stream": True}, surface="completions")
+    chunks = await everything((await make()).chat(task))
+    assert [one["choices"] for one in shown(chunks)] == [[choice]]
+    assert (chunks[0].tokens, chunks[1].usage) == (1, Usage(5, 2))
+
+
 BROKEN = {
     "an error event": (
         WORD,
