@@ -64,8 +64,7 @@ class Group:
                     pass_fds=(theirs.fileno(),),
                     start_new_session=True,  # the terminal's Ctrl-C is for us to act on
                 )
-            line = await asyncio.get_running_loop().sock_recv(ours, 32)
-            return cls(process, ours, int(line or 0))
+            return cls(process, ours, int(await _line(ours) or 0))
         except BaseException:
             ours.close()  # whatever had started ends with it
             raise
@@ -92,6 +91,14 @@ class Group:
         if self.pid:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
+
+
+async def _line(ours: socket.socket) -> bytes:
+    """Up to its end, and not a byte of what may already follow."""
+    line = b""
+    while not line.endswith(b"\n") and (byte := await asyncio.get_running_loop().sock_recv(ours, 1)):
+        line += byte
+    return line
 
 
 class Worker:

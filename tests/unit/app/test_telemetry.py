@@ -49,22 +49,11 @@ async def test_one_line_a_request(enter: Enter, lines: io.StringIO) -> None:
     assert "private matter" not in ours
 
 
-<<<<<<< HEAD
 async def test_a_path_cannot_begin_a_line(enter: Enter, lines: io.StringIO) -> None:
     client = await enter(fleet(one={}))
     await client.get("/v1/a%0Ab c?d", headers={"x-request-id": "mine"})
     access = next(line for line in read(lines) if line["request_id"] == "mine")
     assert access["message"] == "GET /v1/a%0Ab%20c"
-=======
-async def test_the_line_says_for_whom_a_fallback_answered(enter: Enter, lines: io.StringIO) -> None:
-    client = await enter(fleet(one={"options": {"load_s": 60}, "fallback": ["two"]}, two={}))
-    while not (await client.get("/two/ready")).is_success:
-        pass
-    body = {"model": "one", "messages": [{"role": "user", "content": "!words 1"}]}
-    await client.post("/v1/chat/completions", json=body)
-    [access] = [line for line in read(lines) if "fallback_for" in line]
-    assert (access["model"], access["fallback_for"]) == ("two", "one")
->>>>>>> remote
 
 
 async def test_the_line_says_for_whom_a_fallback_answered(enter: Enter, lines: io.StringIO) -> None:
