@@ -21,7 +21,7 @@ test: $(VENV)/dev .venv-clients/ready ## every suite that a laptop can run, each
 test-vllm: $(VENV)/dev .venv-vllm/ready ## the suite that runs real vLLM on the CPU (2.5 GB, minutes)
 	@$(BIN)/python tools/suites.py vllm
 
-test-all: $(VENV)/dev .venv-clients/ready ## the same and the heavy ones
+test-all: $(VENV)/dev .venv-clients/ready .venv-vllm/ready ## the same and the heavy ones
 	@$(BIN)/python tools/suites.py --all
 
 check: $(VENV)/dev ## lint, types, import rules, freshness of what is generated

@@ -38,6 +38,9 @@ SUITES = {
     "api": Suite(((*PYTEST, "tests/api", "--door", "local"),)),
     "api-ray": Suite(((*PYTEST, "tests/api", "--door", "ray"),)),
     "ray": Suite(((*PYTEST, "-s", "tests/ray"),)),
+    "vllm": Suite(
+        ((*PYTEST, "tests/vllm"),), heavy="installs 2.5 GB and runs real vLLM; `make test-vllm` does both"
+    ),
 }
 
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import aiohttp
@@ -94,15 +95,14 @@ class Vllm:
         """The child's; 0 before it was started."""
         return self._served.pid if self._served else 0
 
+    @property
+    def uds(self) -> Path | None:
+        """The socket vLLM listens on, another one after each start; None before the first."""
+        return self._served.uds if self._served else None
+
     def facts(self) -> Mapping[str, Any]:
         adapters = {"adapters": sorted(self._options.lora)} if self._options.lora else {}
         return {"context_length": self._window, **adapters} if self._served else {}
-
-    async def metrics(self) -> str:
-        """vLLM's own, in Prometheus' text format. Raises aiohttp.ClientError."""
-        if self._served is None:
-            raise NotReady("the model is loading")
-        return (await self._served.get("/metrics")).decode()
 
     async def chat(self, task: ChatTask) -> AsyncGenerator[ChatChunk, None]:
         if self._served is None:

@@ -49,7 +49,8 @@ class Recipe:
 
 
 class Served:
-    """Speaks HTTP with the child; what is said is the caller's matter."""
+    """Speaks HTTP with the child; what is said is the caller's matter. `uds`: the socket it listens
+    on, another one after each start."""
 
     def __init__(self, name: str, recipe: Recipe) -> None:
         self._name, self._recipe = name, recipe
@@ -58,6 +59,7 @@ class Served:
         self._failures = 0  # starts in a row that did not succeed
         self._seconds = 10.0  # that the last start took
         self._tail: deque[str] = deque(maxlen=TAIL)
+        self.uds: Path | None = None
         self._group: Group | None = None
         self._ended: asyncio.Task[int] | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -148,7 +150,7 @@ class Served:
     async def _spawn(self, progress: Progress) -> None:
         self._starts += 1
         self._tail.clear()
-        uds = self._folder / f"{self._starts}.sock"
+        self.uds = uds = self._folder / f"{self._starts}.sock"
         # Its log comes on both outputs; standard error joins the other on the way into the child.
         command = ["/bin/sh", "-c", 'exec "$@" 2>&1', "sh", *self._recipe.command(uds)]
         ours, theirs = socket.socketpair()

@@ -1,7 +1,8 @@
 """Stands in for vLLM's interpreter in tests: `stand_in.py -m vllm.entrypoints.cli.main serve …`.
 
 It prints lines as vLLM prints them and answers as vLLM answers. A word in the last message makes it
-misbehave: `!slow` (`max_tokens`, one every 20 ms; so are answers of 500 and more), `!die` (after two events), `!dead` (as when the engine
+misbehave: `!slow` (`max_tokens`, one every 20 ms; so are answers of 500 and more),
+`!die` (after two events), `!dead` (as when the engine
 behind its HTTP server is gone), `!broken` (an error after two events), `!bug`, `!full`, `!late` (no
 byte for a minute). In the folder STAND_IN_NOTES it writes what it was started with; a file named
 `refuse` there makes it end before it serves.

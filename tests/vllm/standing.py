@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
 from backends.contract.engine import GpuShare, ModelRef
 from backends.contract.tasks import ChatTask
 from backends.engines.vllm import Vllm
@@ -22,6 +24,14 @@ def engine(notes: Path, *, share: GpuShare | None = None, env: dict[str, str] | 
     ref = ModelRef("m", "chat", f"file://{notes}", notes)
     variables = {**STAND_IN["env"], "STAND_IN_NOTES": str(notes), **(env or {})}
     return Vllm(ref, Vllm.Options(python=STAND_IN["python"], env=variables), share or GpuShare())
+
+
+def slots(vllm: Vllm) -> int:
+    """The answers vLLM itself says it is computing, or has waiting. Blocks."""
+    with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(vllm.uds)), timeout=30) as client:
+        lines = client.get("http://vllm/metrics").raise_for_status().text.splitlines()
+    counts = ("vllm:num_requests_running{", "vllm:num_requests_waiting{")
+    return int(sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(counts)))
 
 
 def noted(folder: Path) -> list[dict[str, Any]]:

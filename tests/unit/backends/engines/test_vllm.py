@@ -19,7 +19,7 @@ from backends.contract.errors import ContextExceeded, EngineFailed, InvalidReque
 from backends.contract.results import ChatChunk, Usage
 from backends.engines.vllm import Vllm
 from backends.host import Host
-from tests.vllm.standing import asked, engine, gone, noted, until
+from tests.vllm.standing import asked, engine, gone, noted, slots, until
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def read(chunks: list[ChatChunk]) -> list[dict[str, Any]]:
 
 
 async def running(vllm: Vllm) -> int:
-    return int(float((await vllm.metrics()).split()[-1]))
+    return await asyncio.to_thread(slots, vllm)
 
 
 async def idle(vllm: Vllm) -> None:
