@@ -39,7 +39,8 @@ SUITES = {
     "api-ray": Suite(((*PYTEST, "tests/api", "--door", "ray"),)),
     "ray": Suite(((*PYTEST, "-s", "tests/ray"),)),
     "vllm": Suite(
-        ((*PYTEST, "tests/vllm"),), heavy="installs 2.5 GB and runs real vLLM; `make test-vllm` does both"
+        ((*PYTEST, "--timeout", "1200", "tests/vllm"),),
+        heavy="installs 2.5 GB and starts real vLLM three times; `make test-vllm` does both",
     ),
 }
 

@@ -4,38 +4,38 @@ from typing import Any
 
 from pydantic import BaseModel, Field, field_validator
 
-# Flags that Motley decides, and where a fleet says what they should be.
+# Flags that are not for `extra`, and why, or what to set instead.
 OWN = {
-    "model": "source",
-    "served-model-name": "the model's name",
-    "uds": "nothing: the child is reached in one way",
-    "host": "nothing: the child is reached in one way",
-    "port": "nothing: the child is reached in one way",
-    "grpc-port": "nothing: the child is reached in one way",
-    "root-path": "nothing: the child is reached in one way",
-    "ssl-keyfile": "nothing: the child is reached in one way",
-    "ssl-certfile": "nothing: the child is reached in one way",
-    "ssl-ca-certs": "nothing: the child is reached in one way",
-    "api-key": "nothing: keys are the door's",
-    "headless": "nothing: the child must answer",
-    "config": "the options themselves",
-    "disable-fastapi-docs": "nothing: the fields it knows are read there",
-    "disable-uvicorn-access-log": "nothing: the door logs requests",
-    "tensor-parallel-size": "place.share",
-    "gpu-memory-utilization": "place.share and headroom",
-    "kv-cache-memory-bytes": "kv_cache_memory_bytes",
-    "max-model-len": "max_model_len",
-    "max-num-seqs": "max_num_seqs",
-    "dtype": "dtype",
-    "quantization": "quantization",
-    "enforce-eager": "enforce_eager",
-    "enable-auto-tool-choice": "tool_call_parser",
-    "tool-call-parser": "tool_call_parser",
-    "reasoning-parser": "reasoning_parser",
-    "chat-template": "chat_template",
-    "enable-lora": "lora",
-    "lora-modules": "lora",
-    "max-lora-rank": "max_lora_rank",
+    "model": "set `source`",
+    "served-model-name": "it is the model's name",
+    "uds": "the child is reached in one way",
+    "host": "the child is reached in one way",
+    "port": "the child is reached in one way",
+    "grpc-port": "the child is reached in one way",
+    "root-path": "the child is reached in one way",
+    "ssl-keyfile": "the child is reached in one way",
+    "ssl-certfile": "the child is reached in one way",
+    "ssl-ca-certs": "the child is reached in one way",
+    "api-key": "keys are the door's",
+    "headless": "the child must answer",
+    "config": "write the options themselves",
+    "disable-fastapi-docs": "the fields it knows are read there",
+    "disable-uvicorn-access-log": "the door logs requests",
+    "tensor-parallel-size": "set `place.share`",
+    "gpu-memory-utilization": "set `place.share` and `headroom`",
+    "kv-cache-memory-bytes": "set `kv_cache_memory_bytes`",
+    "max-model-len": "set `max_model_len`",
+    "max-num-seqs": "set `max_num_seqs`",
+    "dtype": "set `dtype`",
+    "quantization": "set `quantization`",
+    "enforce-eager": "set `enforce_eager`",
+    "enable-auto-tool-choice": "set `tool_call_parser`",
+    "tool-call-parser": "set `tool_call_parser`",
+    "reasoning-parser": "set `reasoning_parser`",
+    "chat-template": "set `chat_template`",
+    "enable-lora": "set `lora`",
+    "lora-modules": "set `lora`",
+    "max-lora-rank": "set `max_lora_rank`",
 }
 
 Value = bool | int | float | str | list[str] | dict[str, Any]
@@ -90,7 +90,5 @@ class Options(BaseModel, extra="forbid"):
             # vLLM's parser completes a flag that is written in part.
             own = next((flag for flag in OWN if bare and flag.startswith(bare)), None)
             if own is not None or not bare:
-                raise ValueError(
-                    f"'{given}' is decided elsewhere: set {OWN.get(own or '', 'a flag by its name')}"
-                )
+                raise ValueError(f"'{given}' is not taken here: {OWN[own] if own else 'it names no flag'}")
         return extra

@@ -23,6 +23,7 @@ WEATHER: Any = {
     "function": {
         "name": "get_weather",
         "description": "The weather in a city",
+        "strict": True,  # else vLLM leaves the arguments to the model
         "parameters": {
             "type": "object",
             "properties": {"city": {"type": "string", "maxLength": 12}},
