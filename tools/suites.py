@@ -38,6 +38,10 @@ SUITES = {
     "api": Suite(((*PYTEST, "tests/api", "--door", "local"),)),
     "api-ray": Suite(((*PYTEST, "tests/api", "--door", "ray"),)),
     "ray": Suite(((*PYTEST, "-s", "tests/ray"),)),
+    "vllm": Suite(
+        ((*PYTEST, "--timeout", "1200", "tests/vllm"),),
+        heavy="installs 2.5 GB and starts real vLLM three times; `make test-vllm` does both",
+    ),
 }
 
 

@@ -25,6 +25,7 @@ ENGINES: dict[str, Entry] = {
     "openai": Entry(
         "backends.engines.remote:Remote", frozenset({"chat", "transcribe", "speak", "embed", "rerank"})
     ),
+    "vllm": Entry("backends.engines.vllm:Vllm", frozenset({"chat"})),
     "fake": Entry(
         "backends.engines.fake:Fake", frozenset({"chat", "transcribe", "speak", "embed", "rerank"})
     ),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ from backends.fleet.schema import Fleet
 from backends.host import Host
 from backends.sources import locate
 from tests.api.doors import Served
+from tests.vllm.standing import STAND_IN
 
 SOURCES = {
     "onnxruntime-genai": "builtin://demo_chat",
@@ -43,10 +45,12 @@ SOURCES = {
     "espeak-ng": "builtin://espeak-ng",
     "onnx": "builtin://minilm",
     "openai": "builtin://openai",
+    "vllm": f"file://{Path(__file__).parent}",
     "fake": "builtin://fake",
 }
 # What an engine cannot do without. `there` is a server of this session (`other_server`).
-OPTIONS: dict[str, dict[str, Any]] = {"openai": {"base_url": "http://there/v1"}}
+# vLLM itself is asked in `tests/vllm`: here a stand-in shows what the engine makes of it.
+OPTIONS: dict[str, dict[str, Any]] = {"openai": {"base_url": "http://there/v1"}, "vllm": STAND_IN}
 # Behind `openai` stand fakes, too. They do every verb and take anything: nothing for them to refuse.
 SCRIPTABLE = ("fake", "openai")
 PAIRS = [(engine, verb) for engine, entry in ENGINES.items() for verb in VERBS if verb in entry.tasks]
@@ -156,6 +160,7 @@ import sys
 from backends.contract.engine import GpuShare, ModelRef
 from backends.engines.registry import ENGINES, engine_class
 from backends.sources import locate
+from tests.vllm.standing import STAND_IN
 cls, source = engine_class({engine!r}), {SOURCES[engine]!r}
 task = sorted(cls.tasks)[0]
 options = cls.Options(**{OPTIONS.get(engine, {})!r})

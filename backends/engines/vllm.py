@@ -1,0 +1,150 @@
+"""Chat on vLLM: `vllm serve` as a child process, from an environment of its own.
+
+CUDA, ROCm, XPU and CPU builds are one engine here with other packages there: which one runs is the
+interpreter's matter (`options.python`). Bodies and answers pass through untouched where they can.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import aiohttp
+import orjson
+
+from backends.contract.engine import GpuShare, Memory, ModelRef, Progress
+from backends.contract.errors import InvalidRequest, NotReady
+from backends.contract.results import ChatChunk
+from backends.contract.tasks import ChatTask, Verb
+from backends.vllm import fields, flags, options, weights
+from backends.vllm.answers import Events, Naming, document
+from backends.vllm.refusals import VllmFailed, parsed, refusal
+from backends.vllm.served import Recipe, Served
+
+CHAT = "/v1/chat/completions"
+
+
+class Vllm:
+    """Counts in `busy` the answers it waits for."""
+
+    Options = options.Options
+
+    tasks: ClassVar[frozenset[Verb]] = frozenset({"chat"})
+
+    @classmethod
+    def estimate(cls, model: ModelRef, options: options.Options, share: GpuShare) -> Memory:
+        """Weights by the headers of their files; the cache as it was set, else of one answer that
+        fills the window. vLLM itself takes all that the share leaves."""
+        if model.path is None:
+            return Memory()
+        window = options.max_model_len or weights.window(model.path) or 0
+        cache = options.kv_cache_memory_bytes or window * weights.cache_bytes_per_token(model.path)
+        return Memory(weights.weights_bytes(model.path), cache)
+
+    def __init__(self, model: ModelRef, options: options.Options, share: GpuShare) -> None:
+        self._model, self._options, self._share = model, options, share
+        self._served: Served | None = None
+        self._known: frozenset[str] = frozenset()
+        self._window: int | None = None
+        self._busy = 0
+
+    async def load(self, progress: Progress) -> None:
+        """Raises InvalidRequest for an interpreter or source that cannot be, RuntimeError when
+        vLLM does not start."""
+        python = flags.interpreter(self._options, os.environ)
+        if self._model.path is None:
+            raise InvalidRequest("the source names no folder of a model", param="source")
+        served = Served(
+            self._model.name,
+            Recipe(
+                partial(flags.command, python, self._model, self._options, self._share),
+                flags.environment(self._options, os.environ),
+                self._share.vendor if self._share.share else "cpu",
+                start_s=self._options.start_timeout_s,
+            ),
+        )
+        await served.start(progress)
+        try:
+            schema = orjson.loads(await served.get("/openapi.json"))
+            self._known = frozenset(schema["components"]["schemas"]["ChatCompletionRequest"]["properties"])
+            models = orjson.loads(await served.get("/v1/models"))
+            self._window = models["data"][0].get("max_model_len")
+        except BaseException:
+            await served.close()
+            raise
+        self._served = served
+
+    async def healthy(self) -> bool:
+        """Also while it is restarted, until that has failed for long: a new replica would start no
+        sooner."""
+        return self._served is not None and not self._served.lost
+
+    async def close(self) -> None:
+        if self._served is not None:
+            await self._served.close()
+
+    @property
+    def busy(self) -> int:
+        return self._busy
+
+    @property
+    def pid(self) -> int:
+        """The child's; 0 before it was started."""
+        return self._served.pid if self._served else 0
+
+    @property
+    def uds(self) -> Path | None:
+        """The socket vLLM listens on, another one after each start; None before the first."""
+        return self._served.uds if self._served else None
+
+    def facts(self) -> Mapping[str, Any]:
+        adapters = {"adapters": sorted(self._options.lora)} if self._options.lora else {}
+        return {"context_length": self._window, **adapters} if self._served else {}
+
+    async def chat(self, task: ChatTask) -> AsyncGenerator[ChatChunk, None]:
+        if self._served is None:
+            raise NotReady("the model is loading")
+        fields.check(task.body, self._known)
+        asked = str(task.body.get("model") or self._model.name)
+        # An adapter is asked for by its name; every other name is one of the model itself.
+        served = asked if asked in self._options.lora else self._model.name
+        body = fields.with_usage(task.body) if task.streams else task.body
+        data = orjson.dumps({**body, "model": served})
+        naming = Naming(served, asked)
+        headers = {"content-type": "application/json", "x-request-id": task.request_id}
+        self._busy += 1
+        response: aiohttp.ClientResponse | None = None
+        try:
+            response = await self._served.post(CHAT, data, headers)
+            if response.status != 200:
+                raise await self._refused(self._served, response, task.body)
+            if not task.streams:
+                yield document(await response.read(), naming)
+                return
+            events = Events(usage_shown=fields.usage_shown(task.body), naming=naming)
+            async for received in response.content.iter_any():
+                if chunk := events.feed(received):
+                    yield chunk
+            if not events.done:
+                raise self._served.down()
+        except aiohttp.ClientError:  # it died in the middle
+            raise self._served.down() from None
+        except VllmFailed:
+            await self._served.check()
+            raise
+        finally:
+            if response is not None:
+                response.close()  # the connection too: that is how vLLM learns to stop
+            self._busy -= 1
+
+    async def _refused(
+        self, served: Served, response: aiohttp.ClientResponse, body: Mapping[str, Any]
+    ) -> Exception:
+        content = None
+        with suppress(aiohttp.ClientError, TimeoutError):
+            async with asyncio.timeout(5):
+                content = parsed(await response.read())
+        return refusal(response.status, content, body=body, window=self._window)
