@@ -225,6 +225,9 @@ class Generation:
 
     def _take(self, token: int, logprobs: Any) -> bool:
         if token in self.loaded.ends:
+            if self.wanted.shape and not self._generated:
+                param = self.wanted.shape.param
+                raise InvalidRequest(f"'{param}' lets no answer be", param=param)
             return self._finish("", 0, "stop")
         self._generated += 1
         if self._steering:

@@ -18,6 +18,11 @@ FORMAT = "response_format"
 SCHEMA = "response_format.json_schema.schema"
 MOST_ITEMS = 16
 MOST_DEPTH = 64
+# A grammar is made while nobody else is served, in time that grows with these.
+MOST_PARTS = 500
+MOST_TIMES = 500
+MOST_LENGTH = 100_000
+LIMITS = {"Items": MOST_TIMES, "Properties": MOST_TIMES, "Length": MOST_LENGTH}
 LARGEST = 2**53 - 1  # beyond it, readers that hold numbers as doubles lose digits
 FINEST = 0.000001
 KEY = "^[A-Za-z0-9_. -]{1,32}$"
@@ -44,6 +49,12 @@ class Shape:
     def bounded(self, characters: int) -> dict[str, Any]:
         """`characters`: of a string that has no bound. Raises InvalidRequest with `param`."""
         return {**_Bounds(characters, self.param).of(self.schema), "x-guidance": LAYOUT}
+
+    def check(self) -> int:
+        """Raises InvalidRequest with `param` for what is no schema; how many parts it has."""
+        bounds = _Bounds(1, self.param)
+        bounds.of(self.schema)
+        return bounds.parts
 
     def grammar(self, characters: int) -> str:
         """As a terminal of a Lark grammar."""
@@ -82,7 +93,7 @@ def _named(value: Any, where: str) -> Shape:
     fields.flag(value, "strict", f"{where}.")  # either way the answer is held to the schema
     schema = value.get("schema")
     shape = Shape({"type": "object"} if schema is None else schema, SCHEMA)
-    shape.bounded(1)  # says now what is wrong with it
+    shape.check()
     return shape
 
 
@@ -97,6 +108,7 @@ class _Bounds:
 
     def __init__(self, characters: int, param: str) -> None:
         self._characters, self._param = characters, param
+        self.parts = 0
 
     def of(self, schema: Any) -> dict[str, Any]:
         if not isinstance(schema, dict):
@@ -104,6 +116,11 @@ class _Bounds:
         fields.texts_in(schema, self._param)
         bounded: dict[str, Any] = self._bounded(schema, 0)
         return bounded
+
+    def _spend(self, parts: int) -> None:
+        self.parts += parts
+        if self.parts > MOST_PARTS:
+            raise self._wrong(f"has more than {MOST_PARTS} parts")
 
     def _wrong(self, why: str) -> InvalidRequest:
         return InvalidRequest(f"'{self._param}' {why}", param=self._param)
@@ -117,7 +134,13 @@ class _Bounds:
             raise self._wrong("is not a JSON schema")
         if depth > MOST_DEPTH:
             raise self._wrong(f"is more than {MOST_DEPTH} levels deep")
+        self._spend(1 + len(given["enum"]) if isinstance(given.get("enum"), list) else 1)
         schema = self._within(given, depth)
+        for name, most in LIMITS.items():
+            if _count(schema, f"min{name}") > most:
+                raise self._wrong(f"holds 'min{name}' over {most}")
+            if _count(schema, f"max{name}") > most:
+                schema[f"max{name}"] = most
         kinds = schema.get("type")
         if kinds is None:
             if SAYS & schema.keys():
@@ -184,6 +207,7 @@ class _Bounds:
 
     def _anything(self, depth: int) -> dict[str, Any]:
         """Any JSON value, with arrays and objects inside one another `depth` times."""
+        self._spend(5)
         kinds: list[dict[str, Any]] = [{"type": kind} for kind in ("string", "number")]
         if depth:
             inner = self._anything(depth - 1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backends.chat import fields
-from backends.chat.shapes import Shape
+from backends.chat.shapes import MOST_PARTS, Shape
 from backends.contract.errors import InvalidRequest
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
@@ -56,8 +56,8 @@ def read_tools(body: Mapping[str, Any]) -> Tools | None:
         )
         for number, tool in enumerate(shown)
     }
-    for shape in shapes.values():
-        shape.bounded(1)  # says now what is wrong with it
+    if sum(shape.check() for shape in shapes.values()) > MOST_PARTS:
+        raise InvalidRequest(f"'tools' have more than {MOST_PARTS} parts in their schemas", param="tools")
     mode, names = _choice(body.get("tool_choice"), shapes)
     if not shown or mode == "none":
         return None

@@ -311,7 +311,14 @@ def test_an_answer_that_ends_is_json(room: Room, shape: dict[str, Any], heat: fl
 
 @pytest.mark.parametrize(
     "schema",
-    [{"type": "nope"}, {"$ref": "#/nowhere"}, {"not": {"type": "string"}}, {"pattern": "(?=a)"}, [1]],
+    [
+        {"type": "nope"},
+        {"$ref": "#/nowhere"},
+        {"$ref": "#"},
+        {"not": {"type": "string"}},
+        {"pattern": "(?=a)"},
+        [1],
+    ],
 )
 @pytest.mark.parametrize("streams", [False, True])
 def test_a_schema_that_cannot_be_held_to(room: Room, schema: Any, streams: bool) -> None:

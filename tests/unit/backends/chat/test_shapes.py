@@ -127,6 +127,11 @@ def test_formats_that_are_read() -> None:
     assert (named.schema, named.param) == ({"type": "null"}, shapes.SCHEMA)
 
 
+def test_counts_are_cut_to_what_can_be_held_to() -> None:
+    assert bounded({"type": "array", "items": {"type": "null"}, "maxItems": 10**9})["maxItems"] == 500
+    assert bounded({"type": "string", "maxLength": 10**9})["maxLength"] == 100_000
+
+
 def deep() -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "null"}
     for _ in range(200):
@@ -157,6 +162,9 @@ SCHEMA = "response_format.json_schema.schema"
         ({"type": "json_schema", "json_schema": {"name": "n", "schema": {"items": 3}}}, SCHEMA),
         ({"type": "json_schema", "json_schema": {"name": "n", "schema": {"enum": ["\0"]}}}, SCHEMA),
         ({"type": "json_schema", "json_schema": {"name": "n", "schema": deep()}}, SCHEMA),
+        ({"type": "json_schema", "json_schema": {"name": "n", "schema": {"minItems": 501}}}, SCHEMA),
+        ({"type": "json_schema", "json_schema": {"name": "n", "schema": {"enum": [1] * 501}}}, SCHEMA),
+        ({"type": "json_schema", "json_schema": {"name": "n", "schema": {"anyOf": [{}] * 60}}}, SCHEMA),
     ],
 )
 def test_formats_that_are_refused(given: Any, param: str) -> None:

@@ -70,6 +70,15 @@ def test_what_is_wrong_is_named(tool: Any, param: str) -> None:
     assert refusal.value.param == param
 
 
+def test_schemas_of_all_tools_together_have_a_bound() -> None:
+    large = {"type": "object", "properties": {f"p{at}": {"type": "null"} for at in range(300)}}
+    tools = [{"type": "function", "function": {"name": name, "parameters": large}} for name in "fg"]
+    assert read_tools({"tools": tools[:1]})
+    with pytest.raises(InvalidRequest) as refusal:
+        read_tools({"tools": tools})
+    assert refusal.value.param == "tools"
+
+
 @pytest.mark.parametrize(
     "choice",
     [
