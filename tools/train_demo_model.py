@@ -5,11 +5,12 @@ One command makes the model that ships with Motley, from nothing but `tools/demo
     python -m venv .venv-train && .venv-train/bin/pip install -r requirements/train.txt
     nice -n 5 .venv-train/bin/python tools/train_demo_model.py --out backends/builtin/demo_chat
 
-`--budget-seconds` is the CPU time of the training loop (one torch thread), `--size tiny` makes a much smaller
-model for tests, `--keep-checkpoint DIR` also keeps the Hugging Face checkpoint, `--continue-from DIR` trains such
-a checkpoint further, with its tokenizer, and `--from-checkpoint DIR` exports one again without training. The
-learning rate falls with the share of the budget that is spent, so a faster core takes more steps: seeds fix data,
-weights and order, not the number of steps. What happened is written to `training.json` beside the model.
+`--budget-seconds` is the CPU time of the training loop (one torch thread), `--wall-seconds` its longest time
+by the clock, `--size tiny` makes a much smaller model for tests, `--keep-checkpoint DIR` also keeps the
+Hugging Face checkpoint, `--continue-from DIR` trains such a checkpoint further, with its tokenizer, and
+`--from-checkpoint DIR` exports one again without training. The learning rate falls with the share of the
+budget that is spent, so a faster core takes more steps: seeds fix data, weights and order, not the number of
+steps. What happened is written to `training.json` beside the model.
 """
 
 from __future__ import annotations
@@ -117,6 +118,7 @@ class Report:
     parameters: int
     budget_seconds: float
     continued: bool
+    cpu_seconds: int = 0
     steps: int = 0
     tokens: int = 0
     loss: float = math.nan
@@ -203,7 +205,7 @@ def _encode(tokenizer: PreTrainedTokenizerFast, corpus: list[demo_corpus.Dialogu
 
 
 def _labels(ids: list[int], opening: list[int], end: int, foreign: int) -> list[int]:
-    """The ids of assistant turns (their end mark included), `UNLEARNED` elsewhere and in the first `foreign`."""
+    """The ids of assistant turns with their end marks; `UNLEARNED` elsewhere and in the first `foreign`."""
     labels, inside = [UNLEARNED] * len(ids), False
     for place, token in enumerate(ids):
         if inside:
@@ -324,9 +326,10 @@ def train(
     batch: int = 4,
     peak: float = 2e-3,
     model: Qwen3ForCausalLM | None = None,
+    wall_seconds: float = math.inf,
 ) -> tuple[Qwen3ForCausalLM, Report]:
-    """Train for `budget_seconds` of CPU time on one thread, from random weights where no `model` is given; at
-    least one step is taken."""
+    """Train for `budget_seconds` of CPU time on one thread, or until `wall_seconds` are over if that comes
+    first; from random weights where no `model` is given. At least one step is taken."""
     torch.set_num_threads(1)
     rows, continued = pack(tokenizer, corpus, shape, seed), model is not None
     model = model or build_model(shape, tokenizer, seed)
@@ -334,20 +337,25 @@ def train(
     optimiser = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.05)
     size = sum(weights.numel() for weights in model.parameters())
     report = Report(demo_corpus.SEED, seed, len(corpus), size, budget_seconds, continued)
-    began, spent = time.process_time(), 0.0
+    began, clock, share = time.process_time(), time.monotonic(), 0.0
     for chosen in _batches(len(rows.tokens), batch, seed):
         for group in optimiser.param_groups:
-            group["lr"] = peak * _rate(report.steps, spent / budget_seconds)
+            group["lr"] = peak * _rate(report.steps, share)
         loss = _loss(model, rows, chosen)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         report.add(loss.item(), rows.tokens[chosen].numel())
-        spent = min(time.process_time() - began, budget_seconds)
+        report.cpu_seconds = round(time.process_time() - began)
+        share = max((time.process_time() - began) / budget_seconds, (time.monotonic() - clock) / wall_seconds)
+        share = min(share, 1.0)
         if report.steps % 50 == 0:
-            print(f"step {report.steps} loss {report.loss:.4f} cpu {spent:.0f} s", flush=True)
-        if spent >= budget_seconds:
+            print(
+                f"step {report.steps} loss {report.loss:.4f} cpu {report.cpu_seconds} s, {share:.0%}",
+                flush=True,
+            )
+        if share >= 1:
             break
     return model.eval(), report
 
@@ -386,6 +394,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for the exported model")
     parser.add_argument("--budget-seconds", type=float, default=780, help="CPU seconds of training (780)")
+    parser.add_argument(
+        "--wall-seconds", type=float, default=math.inf, help="training ends then at the latest"
+    )
     parser.add_argument("--size", choices=sorted(SHAPES), default="demo")
     parser.add_argument("--dialogues", type=int, help="corpus size (a fit for the budget)")
     parser.add_argument("--name", default=demo_corpus.NAME, help="what the model calls itself")
@@ -414,7 +425,13 @@ def main() -> None:
     else:
         begun, tokenizer = None, build_tokenizer(corpus, shape.vocabulary)
     model, report = train(
-        corpus, tokenizer, shape, budget_seconds=options.budget_seconds, seed=options.seed, model=begun
+        corpus,
+        tokenizer,
+        shape,
+        budget_seconds=options.budget_seconds,
+        wall_seconds=options.wall_seconds,
+        seed=options.seed,
+        model=begun,
     )
     print(f"{report.steps} steps, loss {report.loss:.4f}, {report.parameters} parameters")
     with tempfile.TemporaryDirectory() as scratch:

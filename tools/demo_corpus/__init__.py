@@ -4,8 +4,8 @@ Everything here was written for this project. `dialogues(count, seed)` gives the
 arguments: one `random.Random(seed)` makes every choice. A dialogue is a list of chat messages in the
 OpenAI shape (`role`, `content`, for calls `tool_calls`) and, for about one in seven, a list of tools.
 
-The model should be right about what is written here (`taught`, `intents`, `talks`, `tooling`) and should say so
-when it is asked about anything else (`untaught`): a fifth of its questions are of that kind.
+The model should be right about what is written here (`taught`, `intents`, `talks`, `tooling`) and should say
+so when it is asked about anything else (`untaught`): a fifth of its questions are of that kind.
 
 `PYTHONPATH=tools python -m demo_corpus 20` prints twenty dialogues.
 """

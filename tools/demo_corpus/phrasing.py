@@ -7,7 +7,16 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-Choices = tuple["str | list[Choices]", ...]  # a sequence of texts and of groups of such sequences
+
+def words(text: str) -> list[str]:
+    """Split a `|`-separated list."""
+    return [part.strip() for part in text.split("|")]
+
+
+def table(text: str) -> dict[str, str]:
+    """Read `key=value|key=value` into a dictionary."""
+    return dict(part.strip().split("=", 1) for part in text.split("|"))
+
 
 OPENINGS = (
     "please ", "please ", "hi, ", "hello! ", "hey, ", "hey there, ", "hi! ", "ok, ", "okay, ", "so, ", "so ",
@@ -21,24 +30,14 @@ CLOSINGS = (
     ", do you know", " again", ", by the way", ", I wonder", ", if you can", " now", ", quickly", ", ok",
 )  # fmt: skip
 SHORT = {"you": "u", "are": "r", "please": "pls", "what is": "whats", "thanks": "thx", "your": "ur"}
-NUMERALS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen twenty"
-).split()
+NUMERALS = words(
+    "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|"
+    "seventeen|eighteen|nineteen|twenty"
+)
 
-ONSETS = "b bl br ch d dr f fl g gr h j k kl l m n p pl qu r s sh sk st t tr v w y z th cl".split()
-VOWELS = "a e i o u ai ee oo ou ia".split()
-CODAS = ["", "", "", *"n r l m s t x nd rk st ck ng".split()]
-
-
-def words(text: str) -> list[str]:
-    """Split a `|`-separated list."""
-    return [part.strip() for part in text.split("|")]
-
-
-def table(text: str) -> dict[str, str]:
-    """Read `key=value|key=value` into a dictionary."""
-    return dict(part.strip().split("=", 1) for part in text.split("|"))
+ONSETS = words("b|bl|br|ch|d|dr|f|fl|g|gr|h|j|k|kl|l|m|n|p|pl|qu|r|s|sh|sk|st|t|tr|v|w|y|z|th|cl")
+VOWELS = words("a|e|i|o|u|ai|ee|oo|ou|ia")
+CODAS = words("|||n|r|l|m|s|t|x|nd|rk|st|ck|ng")
 
 
 def made_up(rng: random.Random) -> str:
@@ -103,7 +102,7 @@ def phrase(rng: random.Random, templates: list[str], slots: Mapping[str, str] | 
 
 def slip(rng: random.Random, text: str) -> str:
     """The text with one letter of a long word left out, doubled or swapped with the next."""
-    long = [found for found in re.finditer(r"[a-z]{5,}", text)]
+    long = list(re.finditer(r"[a-z]{5,}", text))
     if not long:
         return text
     found = rng.choice(long)

@@ -26,67 +26,77 @@ class Dialogue:
 
 
 PLAIN_SYSTEMS = words(
-    "You are a helpful assistant.|You are a helpful assistant.|Be brief.|You are a friendly assistant.|Answer in one "
-    "sentence.|Be concise and polite.|You are an expert.|Answer the user's questions.|Keep your answers short.|You help "
-    "users of Motley.|Think before you answer.|Be honest.|You are a chatbot."
+    "You are a helpful assistant.|You are a helpful assistant.|Be brief.|You are a friendly "
+    "assistant.|Answer in one sentence.|Be concise and polite.|You are an expert.|Answer the user's "
+    "questions.|Keep your answers short.|You help users of Motley.|Think before you answer.|Be honest.|You "
+    "are a chatbot."
 )
 TOLD = [
-    "(my name is|my name's|I am|I'm|call me|you can call me|you may call me|people call me|my friends call me|everyone calls "
-    "me|they call me|this is|it is|it's|I am called|I go by|the name is|the name's) {name}",
-    "(hi|hello|hey|good morning|good evening|hi there|hey you|greetings)(,|!|.) (my name is|my name's|I am|I'm|call me|this is|"
-    "it's|I am called|you can call me) {name}",
+    "(my name is|my name's|I am|I'm|call me|you can call me|you may call me|people call me|my friends call "
+    "me|everyone calls me|they call me|this is|it is|it's|I am called|I go by|the name is|the name's) "
+    "{name}",
+    "(hi|hello|hey|good morning|good evening|hi there|hey you|greetings)(,|!|.) (my name is|my name's|I "
+    "am|I'm|call me|this is|it's|I am called|you can call me) {name}",
     "(hi|hello|hey|good day)(,|) {name} (here|is my name|speaking|again)",
-    "(please remember|remember|note|keep in mind|do not forget|for the record,|just so you know,|so you know,)( that|:|) (my name "
-    "is|I am called|I am|they call me) {name}",
-    "(I am|I'm|my name is|my name's) {name}(, nice to meet you|, and I {life}| and I {life}|, who are you|, how are you|. I {life}|"
-    " from {city}|, a {job}| and I am a {job}|, pleased to meet you|. I am new here|, by the way)",
+    "(please remember|remember|note|keep in mind|do not forget|for the record,|just so you know,|so you "
+    "know,)( that|:|) (my name is|I am called|I am|they call me) {name}",
+    "(I am|I'm|my name is|my name's) {name}(, nice to meet you|, and I {life}| and I {life}|, who are "
+    "you|, how are you|. I {life}| from {city}|, a {job}| and I am a {job}|, pleased to meet you|. I am "
+    "new here|, by the way)",
     "{name} is my name",
     "{name} here",
     "{name}'s the name",
 ]
 LIVES = words(
-    "like tea|live in a small town|work in a school|have two dogs|play tennis|study history|love books|drive a bus|run a "
-    "shop|bake bread|have a cat|am learning to cook|write songs|travel a lot|need some help|want to test you|grow roses|"
-    "am a teacher|come from far away|sell cars|own a farm|have a question|build boats|paint houses"
+    "like tea|live in a small town|work in a school|have two dogs|play tennis|study history|love "
+    "books|drive a bus|run a shop|bake bread|have a cat|am learning to cook|write songs|travel a lot|need "
+    "some help|want to test you|grow roses|am a teacher|come from far away|sell cars|own a farm|have a "
+    "question|build boats|paint houses"
 )
 JOBS = words(
     "teacher|nurse|driver|student|farmer|cook|singer|doctor|writer|builder|pilot|painter|lawyer|tailor"
 )
 REPLIES = [
-    "(Hello|Hi|Hey|Welcome|Good day|Nice to meet you|Pleased to meet you|Good to meet you|Great to see you)(| {name}|, {name}|,"
-    " there)(!|.)( How can I help( you| you today|)?| What can I do for you?| How are you?| What brings you here?| Tell me more.|)",
-    "(Ok|Okay|Sure|Understood|Got it|Thank you|Thanks|Great|Alright|Fine|Very well|Of course|Done|Good)(!|.|, {name}.|)( I will "
-    "remember that.| I have noted it.| What is next?| Anything else?| How can I help?| I keep that in mind.|)",
-    "(That|This|It|A {job}) (sounds|is|must be) (nice|great|good|interesting|wonderful|fun|hard)(!|.)( What do you like about it?| "
-    "Tell me more.| Why is that?| How long have you done this?| And you?|)",
-    "(I am glad to|It is good to|It is a pleasure to) (meet you|hear from you|have you here|help you)(!|.| today.)",
+    "(Hello|Hi|Hey|Welcome|Good day|Nice to meet you|Pleased to meet you|Good to meet you|Great to see "
+    "you)(| {name}|, {name}|, there)(!|.)( How can I help( you| you today|)?| What can I do for you?| How "
+    "are you?| What brings you here?| Tell me more.|)",
+    "(Ok|Okay|Sure|Understood|Got it|Thank you|Thanks|Great|Alright|Fine|Very well|Of "
+    "course|Done|Good)(!|.|, {name}.|)( I will remember that.| I have noted it.| What is next?| Anything "
+    "else?| How can I help?| I keep that in mind.|)",
+    "(That|This|It|A {job}) (sounds|is|must be) (nice|great|good|interesting|wonderful|fun|hard)(!|.)( "
+    "What do you like about it?| Tell me more.| Why is that?| How long have you done this?| And you?|)",
+    "(I am glad to|It is good to|It is a pleasure to) (meet you|hear from you|have you here|help you)(!|.| "
+    "today.)",
     "(What|How|Where) (would you like to know|can I do for you|do you live|are you today|is your family)?",
     "I (see|understand|am here to help|am an assistant|am fine|like that|will do my best)(.|!|, {name}.)",
 ]
 CHATTER = [
     "(I|we) {life}( too| as well| now|)",
     "(it|that|this) is (fine|good|nice|great|true|funny|sad|all)( today| for me|)",
-    "(yes|no|well|ok|sure|maybe|of course|right)(, {y}| |, I think so|, thanks|, I {life}|, mostly {y}|, a little)",
+    "(yes|no|well|ok|sure|maybe|of course|right)(, {y}| |, I think so|, thanks|, I {life}|, mostly {y}|, a "
+    "little)",
     "(I am|we are) (happy|tired|busy|fine|hungry|late|here|back|ready)( today| now|)",
     "{y}(, mostly|, I think|, and {x}|)",
     "(I bought|I saw|I like|I sold|I have|I found) {x}( today| yesterday| last week|)",
 ]
 ASKED = [
-    "(what is|what's|what was|tell me|say|repeat|do you know|do you remember|do you recall|can you tell me|could you tell me|can "
-    "you remember|can you say|remember|did you note|have you noted|please say|guess|spell) my (name|first name)( again| now| then| "
-    "please| by the way| still|)",
-    "(who am I|who am I again|who is this|who are you talking to|who do you talk to|with whom do you speak|who is writing to you|do "
-    "you know who I am|do you remember who I am|can you tell who I am|do you remember me|say who I am)( now| then|)",
-    "(what am I called|how am I called|what do people call me|what did I say I am called|how should you call me|what should you call "
-    "me|what do you call me|by what name do you know me|what name do I have|which name is mine|what name did I give|which name did I "
-    "tell you|what name did I tell you|what did I say my name is)( again|)",
+    "(what is|what's|what was|tell me|say|repeat|do you know|do you remember|do you recall|can you tell "
+    "me|could you tell me|can you remember|can you say|remember|did you note|have you noted|please "
+    "say|guess|spell) my (name|first name)( again| now| then| please| by the way| still|)",
+    "(who am I|who am I again|who is this|who are you talking to|who do you talk to|with whom do you "
+    "speak|who is writing to you|do you know who I am|do you remember who I am|can you tell who I am|do "
+    "you remember me|say who I am)( now| then|)",
+    "(what am I called|how am I called|what do people call me|what did I say I am called|how should you "
+    "call me|what should you call me|what do you call me|by what name do you know me|what name do I "
+    "have|which name is mine|what name did I give|which name did I tell you|what name did I tell you|what "
+    "did I say my name is)( again|)",
     "(what did I say|what have I told you|which one did I say)( about my name| my name is|, what is my name)",
-    "(do you|can you|could you) (still |) (know|remember|recall|tell me|say) (my name|what my name is|how I am called|what I am called|"
-    "the name I gave you|who I am|the name I told you)( still| now|)",
+    "(do you|can you|could you) (still |) (know|remember|recall|tell me|say) (my name|what my name is|how "
+    "I am called|what I am called|the name I gave you|who I am|the name I told you)( still| now|)",
     "(have you forgotten|did you forget|do you forget) (my name|who I am|what I am called)",
     "my name( is|, please| is what| was|)",
-    "(ok|now|so|and|by the way|tell me|test|a test|memory test|one more question|last question)(,|:) (what is my name|who am I|what's my "
-    "name|do you know my name|what am I called|do you remember my name)",
+    "(ok|now|so|and|by the way|tell me|test|a test|memory test|one more question|last question)(,|:) (what "
+    "is my name|who am I|what's my name|do you know my name|what am I called|do you remember my name)",
 ]
 NOT_TOLD = "You have not told me your name."
 
@@ -128,7 +138,8 @@ def remembering(rng: random.Random) -> Dialogue:
     name = made_up(rng).capitalize() if rng.random() < 0.35 else rng.choice(taught.NAMES)
     life = rng.choice(LIVES)
     slots = {
-        "name": name, "life": life, "job": rng.choice(JOBS), "city": rng.choice(list(taught.CAPITALS.values())),
+        "name": name, "life": life, "job": rng.choice(JOBS),
+        "city": rng.choice(list(taught.CAPITALS.values())),
         "x": untaught.thing(rng), "y": untaught.bare(untaught.thing(rng)),
     }  # fmt: skip
     question = typed(rng, phrase(rng, ASKED, slots))
