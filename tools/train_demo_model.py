@@ -1,15 +1,16 @@
 """Train Motley's demo chat model on one CPU core and export it for onnxruntime-genai.
 
-One command makes the model that ships with Motley, from nothing but `tools/demo_corpus.py`:
+One command makes the model that ships with Motley, from nothing but `tools/demo_corpus`:
 
     python -m venv .venv-train && .venv-train/bin/pip install -r requirements/train.txt
     nice -n 5 .venv-train/bin/python tools/train_demo_model.py --out backends/builtin/demo_chat
 
-`--budget-seconds` is the CPU time of the training loop (one torch thread), `--size tiny` makes a much smaller
-model for tests, `--keep-checkpoint DIR` also keeps the Hugging Face checkpoint, and `--from-checkpoint DIR`
-exports such a checkpoint again without training. The learning rate falls with the share of the budget that
-is spent, so a faster core takes more steps: seeds fix data, weights and order, not the number of steps.
-What happened is written to `training.json` beside the model.
+`--budget-seconds` is the CPU time of the training loop (one torch thread), `--wall-seconds` its longest time
+by the clock, `--size tiny` makes a much smaller model for tests, `--keep-checkpoint DIR` also keeps the
+Hugging Face checkpoint, `--continue-from DIR` trains such a checkpoint further, with its tokenizer, and
+`--from-checkpoint DIR` exports one again without training. The learning rate falls with the share of the
+budget that is spent, so a faster core takes more steps: seeds fix data, weights and order, not the number of
+steps. What happened is written to `training.json` beside the model.
 """
 
 from __future__ import annotations
@@ -116,6 +117,8 @@ class Report:
     dialogues: int
     parameters: int
     budget_seconds: float
+    continued: bool
+    cpu_seconds: int = 0
     steps: int = 0
     tokens: int = 0
     loss: float = math.nan
@@ -201,13 +204,14 @@ def _encode(tokenizer: PreTrainedTokenizerFast, corpus: list[demo_corpus.Dialogu
     return written
 
 
-def _labels(ids: list[int], opening: list[int], end: int) -> list[int]:
-    """The ids of assistant turns (their end mark included), `UNLEARNED` elsewhere."""
+def _labels(ids: list[int], opening: list[int], end: int, foreign: int) -> list[int]:
+    """The ids of assistant turns with their end marks; `UNLEARNED` elsewhere and in the first `foreign`."""
     labels, inside = [UNLEARNED] * len(ids), False
     for place, token in enumerate(ids):
         if inside:
-            labels[place] = token
+            labels[place] = token if foreign <= 0 else UNLEARNED
             inside = token != end
+            foreign -= not inside
         elif ids[place - len(opening) + 1 : place + 1] == opening:
             inside = True
     return labels
@@ -246,7 +250,7 @@ def pack(
             still_open = [*still_open[-15:], row]
         parts = (
             ids,
-            _labels(ids, opening, end),
+            _labels(ids, opening, end, corpus[number].foreign_turns),
             [number] * len(ids),
             _positions(ids, start, shape.context, generator),
         )
@@ -321,29 +325,37 @@ def train(
     seed: int = 0,
     batch: int = 4,
     peak: float = 2e-3,
+    model: Qwen3ForCausalLM | None = None,
+    wall_seconds: float = math.inf,
 ) -> tuple[Qwen3ForCausalLM, Report]:
-    """Train for `budget_seconds` of CPU time on one thread; at least one step is taken."""
+    """Train for `budget_seconds` of CPU time on one thread, or until `wall_seconds` are over if that comes
+    first; from random weights where no `model` is given. At least one step is taken."""
     torch.set_num_threads(1)
-    rows = pack(tokenizer, corpus, shape, seed)
-    model = build_model(shape, tokenizer, seed)
+    rows, continued = pack(tokenizer, corpus, shape, seed), model is not None
+    model = model or build_model(shape, tokenizer, seed)
     model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.05)
     size = sum(weights.numel() for weights in model.parameters())
-    report = Report(demo_corpus.SEED, seed, len(corpus), size, budget_seconds)
-    began, spent = time.process_time(), 0.0
+    report = Report(demo_corpus.SEED, seed, len(corpus), size, budget_seconds, continued)
+    began, clock, share = time.process_time(), time.monotonic(), 0.0
     for chosen in _batches(len(rows.tokens), batch, seed):
         for group in optimiser.param_groups:
-            group["lr"] = peak * _rate(report.steps, spent / budget_seconds)
+            group["lr"] = peak * _rate(report.steps, share)
         loss = _loss(model, rows, chosen)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         report.add(loss.item(), rows.tokens[chosen].numel())
-        spent = min(time.process_time() - began, budget_seconds)
+        report.cpu_seconds = round(time.process_time() - began)
+        share = max((time.process_time() - began) / budget_seconds, (time.monotonic() - clock) / wall_seconds)
+        share = min(share, 1.0)
         if report.steps % 50 == 0:
-            print(f"step {report.steps} loss {report.loss:.4f} cpu {spent:.0f} s", flush=True)
-        if spent >= budget_seconds:
+            print(
+                f"step {report.steps} loss {report.loss:.4f} cpu {report.cpu_seconds} s, {share:.0%}",
+                flush=True,
+            )
+        if share >= 1:
             break
     return model.eval(), report
 
@@ -382,6 +394,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for the exported model")
     parser.add_argument("--budget-seconds", type=float, default=780, help="CPU seconds of training (780)")
+    parser.add_argument(
+        "--wall-seconds", type=float, default=math.inf, help="training ends then at the latest"
+    )
     parser.add_argument("--size", choices=sorted(SHAPES), default="demo")
     parser.add_argument("--dialogues", type=int, help="corpus size (a fit for the budget)")
     parser.add_argument("--name", default=demo_corpus.NAME, help="what the model calls itself")
@@ -392,16 +407,32 @@ def main() -> None:
     parser.add_argument(
         "--from-checkpoint", type=Path, metavar="DIR", help="export this checkpoint, train nothing"
     )
+    parser.add_argument(
+        "--continue-from", type=Path, metavar="DIR", help="train this checkpoint further, with its tokenizer"
+    )
     options = parser.parse_args()
     shape = SHAPES[options.size]
     if options.from_checkpoint:
         export(options.from_checkpoint, options.out, context=shape.context)
         return
-    count = options.dialogues or int(min(100_000, max(2000, 130 * options.budget_seconds)))
+    count = options.dialogues or int(min(100_000, max(2000, 40 * options.budget_seconds)))
     torch.set_num_threads(1)
     corpus = demo_corpus.dialogues(count, name=options.name)
-    tokenizer = build_tokenizer(corpus, shape.vocabulary)
-    model, report = train(corpus, tokenizer, shape, budget_seconds=options.budget_seconds, seed=options.seed)
+    if options.continue_from:
+        begun = Qwen3ForCausalLM.from_pretrained(options.continue_from, dtype=torch.float32)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(options.continue_from)
+        tokenizer.chat_template = TEMPLATE
+    else:
+        begun, tokenizer = None, build_tokenizer(corpus, shape.vocabulary)
+    model, report = train(
+        corpus,
+        tokenizer,
+        shape,
+        budget_seconds=options.budget_seconds,
+        wall_seconds=options.wall_seconds,
+        seed=options.seed,
+        model=begun,
+    )
     print(f"{report.steps} steps, loss {report.loss:.4f}, {report.parameters} parameters")
     with tempfile.TemporaryDirectory() as scratch:
         checkpoint = options.keep_checkpoint or Path(scratch)
