@@ -293,7 +293,7 @@ async def test_penalties_change_what_is_repeated(endless):
     loaded = Loaded(DEMO)
 
     async def different(**fields):
-        said = await text(endless, temperature=0, max_tokens=200, **fields)
+        said = await text(endless, "Count from 1 to 20.", temperature=0, max_tokens=200, **fields)
         tokens = [int(token) for token in loaded.tokenizer.encode(said)]
         return len(set(tokens)) / len(tokens)
 
