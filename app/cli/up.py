@@ -27,7 +27,7 @@ from backends.render.serve import serve_config
 from backends.serve.details import variant_states
 
 EMBEDDED = Path("deploy/fleets/embedded.yaml")
-LOOK_S = 0.5
+LOOK_S = 1.0
 # Ctrl-C, a supervisor, a terminal that is closed.
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

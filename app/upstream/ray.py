@@ -21,7 +21,7 @@ from app.catalogue import Target
 from backends.contract.errors import EngineFailed, GatewayError, ModelDown, NotReady, Overloaded
 from backends.contract.state import VariantState
 from backends.contract.tasks import AnyTask, StreamTask, Task
-from backends.fleet.schema import NODE_LABEL
+from backends.fleet import NODE_LABEL
 from backends.serve.details import lost, variant_states
 
 R = TypeVar("R")

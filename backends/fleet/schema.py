@@ -26,12 +26,6 @@ Size = Annotated[str, Field(pattern=SIZE, examples=["8Gi"])]
 Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True)]
 
-# The Ray label of a node, its value a key of `nodes`: what places select.
-NODE_LABEL = "motley-node"
-
-# The front door's application; every other one is a variant (`app_name`).
-DOOR = "door"
-
 _UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 

@@ -3,7 +3,8 @@ for the front door. Does not import Ray."""
 
 from typing import Any, Literal
 
-from backends.fleet.schema import DOOR, NODE_LABEL, Fleet, Place, Scale, app_name, size_in_bytes
+from backends.fleet import DOOR, NODE_LABEL
+from backends.fleet.schema import Fleet, Place, Scale, app_name, size_in_bytes
 from backends.hosting import Spec
 
 # Serve's own limits never act: past them it holds requests back, or answers in plain text.

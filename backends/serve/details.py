@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backends.contract.state import Readiness, ReplicaState, VariantState
-from backends.fleet.schema import DOOR
+from backends.fleet import DOOR
 
 _NEVER_SEEN = VariantState()
 

@@ -10,7 +10,7 @@ from ray import serve
 
 from backends.contract.state import VariantState
 from backends.contract.tasks import StreamTask, Task
-from backends.fleet.schema import NODE_LABEL
+from backends.fleet import NODE_LABEL
 from backends.hosting import Spec, host
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
