@@ -1,6 +1,7 @@
 """Runs one engine: loading, dispatch, error boundary, admission, coalescing. Knows no Ray, no HTTP."""
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -16,6 +17,7 @@ from backends.contract.errors import (
     Overloaded,
     TaskUnsupported,
 )
+from backends.contract.results import ChatChunk
 from backends.contract.state import Readiness, ReplicaState, VariantState
 from backends.contract.tasks import AnyTask, ChatTask, StreamTask, Task
 
@@ -23,6 +25,9 @@ log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 C = TypeVar("C")
+
+# A chat begins with a chunk that only names the role: the first token is in the second.
+AT_ONCE = 2
 
 
 class Host:
@@ -101,7 +106,7 @@ class Host:
             batches = coalesce(method(task), self._window, self._most)
             try:
                 async for batch in batches:
-                    yield batch
+                    yield _packed(batch)
             finally:
                 await batches.aclose()
 
@@ -141,16 +146,21 @@ class Host:
             raise EngineFailed("the engine failed on this request") from None
 
 
+def _packed(batch: list[Any]) -> list[Any]:
+    return [ChatChunk.joined(batch)] if isinstance(batch[0], ChatChunk) else batch
+
+
 async def coalesce(
     source: AsyncGenerator[C, None], window: float, most: int
 ) -> AsyncGenerator[list[C], None]:
-    """Gather the items of `source`: the first at once, later ones after at most `window` seconds.
+    """Gather the items of `source`: the first `AT_ONCE` batches as they come, the later ones at least
+    `window` seconds apart, or when `most` items wait.
 
     A pump reads ahead by at most `most` items, so a slow reader slows the engine. An item never
     waits for its successor: the window is a timer, not a count of arrivals.
     """
     pending: list[C] = []
-    arrived, room = asyncio.Event(), asyncio.Event()
+    arrived, full, room = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def pump() -> None:
         try:
@@ -158,27 +168,32 @@ async def coalesce(
                 pending.append(item)
                 arrived.set()
                 while len(pending) >= most:
+                    full.set()
                     room.clear()
                     await room.wait()
         finally:
             arrived.set()
+            full.set()
 
     pumping = asyncio.create_task(pump())
+    loop, due = asyncio.get_running_loop(), 0.0
     try:
-        while True:
+        for number in itertools.count(1):
             await arrived.wait()
+            if number > AT_ONCE and loop.time() < due:
+                timer = loop.call_at(due, full.set)
+                await full.wait()
+                timer.cancel()
             arrived.clear()
+            full.clear()
             batch, pending[:] = pending[:], []
             room.set()
+            due = loop.time() + window
             if batch:
                 yield batch
             if pumping.done() and not pending:
                 pumping.result()
                 return
-            if batch:
-                await asyncio.wait({pumping}, timeout=window)
-                if pumping.done():
-                    arrived.set()
     finally:
         pumping.cancel()
         await asyncio.wait({pumping})

@@ -25,6 +25,16 @@ class ChatChunk:
     finish: str | None = None
     usage: Usage | None = None
 
+    @classmethod
+    def joined(cls, chunks: "list[ChatChunk]") -> "ChatChunk":
+        """One after the other as one: what crosses together is packed and sent once."""
+        if len(chunks) == 1:
+            return chunks[0]
+        finish = next((chunk.finish for chunk in reversed(chunks) if chunk.finish), None)
+        usage = next((chunk.usage for chunk in reversed(chunks) if chunk.usage), None)
+        events = b"".join(chunk.events for chunk in chunks)
+        return cls(events, sum(chunk.tokens for chunk in chunks), finish, usage)
+
 
 @dataclass(frozen=True, slots=True)
 class Word:

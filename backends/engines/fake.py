@@ -6,6 +6,7 @@ the text to speak, the first input, the query):
     !slow S       wait S seconds before each step        !overloaded   refuse as a full engine does
     !words N      answer N words (pieces, segments)      !bug          fail as a broken engine does
     !break N      fail as a broken engine after N steps  !die          end the process, as a crash does
+    !say WORD     answer WORD-0, WORD-1 … in chat
 """
 
 import array
@@ -88,8 +89,9 @@ class Fake:
             raise InvalidRequest("the prompt is too long", param="messages", code="context_length_exceeded")
         base = {"id": f"chatcmpl-{task.request_id}", "created": 0, "model": task.body["model"]}
         words: list[str] = []
+        said = _word(text)
         async for number in self._steps(text):
-            words.append(f"w{number} ")
+            words.append(f"{said}{number} ")
             usage = Usage(usage.prompt_tokens, len(words))
             if task.streams:
                 delta = {"content": words[-1], **({"role": "assistant"} if number == 0 else {})}
@@ -187,6 +189,11 @@ class Fake:
 
 def _argument(words: list[str], name: str, otherwise: float) -> float:
     return float(words[words.index(name) + 1]) if name in words else otherwise
+
+
+def _word(script: str) -> str:
+    _, found, rest = script.partition("!say ")
+    return f"{rest.split()[0]}-" if found else "w"
 
 
 def _last_text(body: dict[str, Any]) -> str:

@@ -69,6 +69,7 @@ def environment(home: Path) -> dict[str, str]:
         MARK: str(home),
         "RAY_AUTH_MODE": "disabled",  # loopback only; else Ray writes a token to the user's home
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # Ray's 15 would let whatever else runs here go before answers
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         # Its default of 0.1 s takes a sixth of a core while a laptop starts.

@@ -1,6 +1,7 @@
 """The host: admission, the error boundary, and how items are gathered on their way."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -101,17 +102,33 @@ async def test_progress_is_told_while_loading() -> None:
     assert seen == [("loading", step / 4) for step in range(4)]
 
 
-async def test_the_first_item_crosses_alone_and_the_rest_gather() -> None:
-    batches = [batch async for batch in coalesce(numbers(*[0.0] * 20), window=0.02, most=64)]
-    assert batches[0] == [0]
-    assert [item for batch in batches for item in batch] == list(range(20))
-    assert len(batches) <= 3
-
-
-async def test_an_item_never_waits_for_its_successor() -> None:
-    source = coalesce(numbers(0, 0, 5), window=0.01, most=64)
+@pytest.mark.parametrize("window", [0.0, 0.02, math.inf])
+async def test_the_first_token_crosses_at_once_whatever_the_window(window: float) -> None:
+    """The chunk with the role and the first one with a token, each as it comes."""
+    source = coalesce(numbers(0, 0, 5), window=window, most=64)
     got = [await anext(source), await asyncio.wait_for(anext(source), 2)]
     assert got == [[0], [1]]
+    await source.aclose()
+
+
+@pytest.mark.parametrize(("window", "crossings"), [(0.0, 20), (0.02, 4), (math.inf, 3)])
+async def test_the_rest_gather_for_the_window(window: float, crossings: int) -> None:
+    batches = [batch async for batch in coalesce(numbers(*[0.0] * 20), window=window, most=64)]
+    assert [item for batch in batches for item in batch] == list(range(20))
+    assert len(batches) <= crossings
+
+
+async def test_a_window_without_end_is_cut_by_the_buffer() -> None:
+    batches = [batch async for batch in coalesce(numbers(*[0.0] * 20), window=math.inf, most=5)]
+    assert [len(batch) for batch in batches[:2]] == [1, 1]
+    assert max(len(batch) for batch in batches) == 5
+    assert [item for batch in batches for item in batch] == list(range(20))
+
+
+async def test_an_item_after_a_pause_does_not_wait() -> None:
+    source = coalesce(numbers(0, 0.01, 0.03, 0.03, 5), window=0.02, most=64)
+    got = [await asyncio.wait_for(anext(source), 2) for _ in range(4)]
+    assert got == [[0], [1], [2], [3]]
     await source.aclose()
 
 
