@@ -43,7 +43,7 @@ class Host:
         *,
         max_ongoing: int = 16,
         max_queued: int = 64,
-        window: float = 0.005,
+        window: float = 0.04,
         most: int = 64,
     ) -> None:
         self.engine = engine

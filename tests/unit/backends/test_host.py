@@ -27,7 +27,8 @@ async def loaded(**limits: Any) -> Host:
 
 
 async def read(host: Host, script: str) -> int:
-    return len([item async for batch in host.stream(chat(script)) for item in batch])
+    """How many events it answers."""
+    return sum([item.events.count(b"data:") async for batch in host.stream(chat(script)) for item in batch])
 
 
 async def numbers(*gaps: float) -> AsyncGenerator[int, None]:

@@ -1,0 +1,181 @@
+"""Chat streams through Motley beside plain vLLM and beside LiteLLM in front of that same vLLM.
+
+    python -m bench.chat [vllm] [paced] [--pairs N]
+
+`vllm`: tokens per second, time to the first token, and the servers' CPU per token (vLLM's own
+processes counted on no side, what the servers use when idle subtracted), all sides in turn.
+`paced`: how many streams of 50 tokens a second each still get p99 of a token's wait ≤ 60 ms.
+"""
+
+import argparse
+import asyncio
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench.chat import sides
+from bench.chat.streams import Stream, run
+from tests.running import free_port
+
+TOKENS = 128
+AT_ONCE = (1, 8, 32)
+ASKED = "Tell me about sharing a GPU between models, and how to add one."
+Processes = Callable[[], list[psutil.Process]]
+
+
+@dataclass
+class Side:
+    """`watched`: the processes whose CPU counts; `idle`: the cores they use while nobody asks."""
+
+    name: str
+    url: str
+    watched: Processes
+    idle: float = 0.0
+    rate: dict[int, list[float]] = field(default_factory=dict)
+    first: dict[int, list[float]] = field(default_factory=dict)
+    cpu: dict[int, list[float]] = field(default_factory=dict)
+
+    def measure(self, count: int, *, kept: bool) -> None:
+        body = {
+            "model": "demo",
+            "messages": [{"role": "user", "content": ASKED}],
+            "max_tokens": TOKENS,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "ignore_eos": True,
+            "temperature": 0,
+        }
+        processes = self.watched()
+        before, began = sides.cpu_s(processes), time.perf_counter()
+        streams = asyncio.run(run(self.url, [body] * count, key=sides.KEY))
+        took, used = time.perf_counter() - began, sides.cpu_s(processes) - before
+        counted = [_usage(stream) for stream in streams]
+        if counted != [TOKENS] * count:
+            raise RuntimeError(f"{self.name} answered {counted} tokens")
+        if kept:
+            self.rate.setdefault(count, []).append(sum(counted) / took)
+            self.first.setdefault(count, []).append(statistics.median(one.first() for one in streams))
+            self.cpu.setdefault(count, []).append((used - self.idle * took) / sum(counted))
+
+    def rest(self, seconds: float) -> None:
+        processes = self.watched()
+        before = sides.cpu_s(processes)
+        time.sleep(seconds)
+        self.idle = (sides.cpu_s(processes) - before) / seconds
+
+
+def _usage(stream: Stream) -> int:
+    return sum((event.get("usage") or {}).get("completion_tokens", 0) for event in stream.events())
+
+
+def against_vllm(pairs: int) -> None:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "demo"
+        maker = sides.ROOT / "tests" / "vllm" / "checkpoint.py"
+        subprocess.run([sides.VLLM_PYTHON, maker, folder, "demo"], check=True, capture_output=True)
+        plain = sides.vllm(folder)
+        stack.callback(plain.stop)
+        peer = sides.litellm(plain.url)
+        stack.callback(peer.stop)
+        ours = sides.motley({"engine": "vllm", "source": f"file://{folder}", "options": sides.VLLM_OPTIONS})
+        stack.callback(ours.stop)
+        compared = [
+            Side("vLLM", plain.url, lambda: []),
+            Side("Motley", ours.url, lambda: sides.without_vllm(ours.family())),
+            Side("LiteLLM", peer.url, peer.processes),
+        ]
+        for side in compared:
+            side.rest(5)
+        for count in AT_ONCE:
+            for number in range(pairs + 2):  # the first two warm up
+                for turn in range(3):
+                    compared[(number + turn) % 3].measure(count, kept=number >= 2)
+            _print_row(count, *compared)
+
+
+def _print_row(count: int, plain: Side, ours: Side, peer: Side) -> None:
+    def middle(values: dict[int, list[float]]) -> float:
+        return statistics.median(values[count])
+
+    rates = [middle(side.rate) for side in (plain, ours, peer)]
+    firsts = [middle(side.first) * 1000 for side in (plain, ours, peer)]
+    cpus = [middle(side.cpu) * 1e6 for side in (ours, peer)]
+    # Ratios within a round, then their median: what disturbs the machine disturbs both sides.
+    ratio = statistics.median(a / b for a, b in zip(ours.rate[count], plain.rate[count], strict=True))
+    times = statistics.median(a / b for a, b in zip(ours.rate[count], peer.rate[count], strict=True))
+    print(f"{count} streams:")
+    print(f"  tokens/s       vLLM {rates[0]:.0f}  Motley {rates[1]:.0f} ({ratio:.2f} of vLLM's, {times:.2f} x LiteLLM's)  LiteLLM {rates[2]:.0f}")
+    print(f"  first token ms vLLM {firsts[0]:.1f}  Motley +{firsts[1] - firsts[0]:.1f}  LiteLLM +{firsts[2] - firsts[0]:.1f}")
+    print(f"  CPU us/token   Motley {cpus[0]:.0f}  LiteLLM {cpus[1]:.0f}  ({cpus[1] / cpus[0]:.1f} x ours)", flush=True)
+
+
+def paced() -> None:
+    """Streams of 50 tokens a second; the greatest number whose p99 between tokens is ≤ 60 ms."""
+    with ExitStack() as stack:
+        port = free_port()
+        pacer = sides.Child([sys.executable, str(Path(__file__).with_name("pacer.py")), str(port)], port, "/health")
+        stack.callback(pacer.stop)
+        peer = sides.litellm(pacer.url)
+        stack.callback(peer.stop)
+        ours = sides.motley({"engine": "fake", "source": "builtin://fake", "options": {"delay": 0.02}})
+        stack.callback(ours.stop)
+        found: dict[str, list[int]] = {"Motley": [], "LiteLLM": []}
+        for _ in range(3):
+            for name, url in (("Motley", ours.url), ("LiteLLM", peer.url)):
+                found[name].append(_most(url))
+                print(f"  {name}: {found[name][-1]} streams", flush=True)
+    ours_most, their_most = (statistics.median(found[name]) for name in ("Motley", "LiteLLM"))
+    print(f"streams of 50 tokens/s, p99 <= 60 ms: Motley {ours_most:g}, LiteLLM {their_most:g}: {ours_most / their_most:.1f} x")
+
+
+def _most(url: str) -> int:
+    """By bisection, to 5 %."""
+    good, bad = 1, 2
+    while _smooth(url, bad):
+        good, bad = bad, bad * 2
+    while bad - good > max(1, good * 0.05):
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if _smooth(url, middle) else (good, middle)
+    return good
+
+
+def _smooth(url: str, count: int) -> bool:
+    words, length = [f"s{number}" for number in range(count)], 200
+    bodies: list[dict[str, Any]] = [
+        {
+            "model": "demo",
+            "messages": [{"role": "user", "content": f"!words {length} !say {word}"}],
+            "max_tokens": length,
+            "stream": True,
+        }
+        for word in words
+    ]
+    streams = asyncio.run(run(url, bodies, spread=1.0, key=sides.KEY))
+    for word, stream in zip(words, streams, strict=True):
+        if stream.text() != "".join(f"{word}-{number} " for number in range(length)):
+            raise RuntimeError(f"the stream of {word} is broken or crossed")
+    gaps = sorted(gap for stream in streams for gap in stream.gaps())
+    p99 = gaps[int(len(gaps) * 0.99)]
+    print(f"    {count} streams: p99 {p99 * 1000:.1f} ms", flush=True)
+    return p99 <= 0.060
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m bench.chat")
+    parser.add_argument("parts", nargs="*", choices=["vllm", "paced"], default=["vllm", "paced"])
+    parser.add_argument("--pairs", type=int, default=15)
+    asked = parser.parse_args()
+    print("; ".join(sides.versions()))
+    if "vllm" in asked.parts:
+        against_vllm(asked.pairs)
+    if "paced" in asked.parts:
+        paced()
