@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,7 +77,7 @@ def _usage(stream: Stream) -> int:
     return sum((event.get("usage") or {}).get("completion_tokens", 0) for event in stream.events())
 
 
-def against_vllm(pairs: int) -> None:
+def against_vllm(pairs: int, at_once: Sequence[int]) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "demo"
         maker = sides.ROOT / "tests" / "vllm" / "checkpoint.py"
@@ -95,34 +95,50 @@ def against_vllm(pairs: int) -> None:
         ]
         for side in compared:
             side.rest(5)
-        for count in AT_ONCE:
+        print(HEAD, flush=True)
+        for count in at_once:
             for number in range(pairs + 2):  # the first two warm up
                 for turn in range(3):
                     compared[(number + turn) % 3].measure(count, kept=number >= 2)
-            _print_row(count, *compared)
+            print(_row(count, *compared), flush=True)
 
 
-def _print_row(count: int, plain: Side, ours: Side, peer: Side) -> None:
-    def middle(values: dict[int, list[float]]) -> float:
-        return statistics.median(values[count])
+HEAD = """\
+| streams | tokens/s: vLLM | Motley | LiteLLM | of vLLM's | × LiteLLM's | first token ms: vLLM | Motley | LiteLLM \
+| CPU µs/token: Motley | LiteLLM | LiteLLM's × ours |
+|---|---|---|---|---|---|---|---|---|---|---|---|"""
 
-    rates = [middle(side.rate) for side in (plain, ours, peer)]
-    firsts = [middle(side.first) * 1000 for side in (plain, ours, peer)]
-    cpus = [middle(side.cpu) * 1e6 for side in (ours, peer)]
-    # Ratios within a round, then their median: what disturbs the machine disturbs both sides.
-    ratio = statistics.median(a / b for a, b in zip(ours.rate[count], plain.rate[count], strict=True))
-    times = statistics.median(a / b for a, b in zip(ours.rate[count], peer.rate[count], strict=True))
-    print(f"{count} streams:")
-    print(f"  tokens/s       vLLM {rates[0]:.0f}  Motley {rates[1]:.0f} ({ratio:.2f} of vLLM's, {times:.2f} x LiteLLM's)  LiteLLM {rates[2]:.0f}")
-    print(f"  first token ms vLLM {firsts[0]:.1f}  Motley +{firsts[1] - firsts[0]:.1f}  LiteLLM +{firsts[2] - firsts[0]:.1f}")
-    print(f"  CPU us/token   Motley {cpus[0]:.0f}  LiteLLM {cpus[1]:.0f}  ({cpus[1] / cpus[0]:.1f} x ours)", flush=True)
+
+def _row(count: int, plain: Side, ours: Side, peer: Side) -> str:
+    """Medians; ratios of speed are taken within a round, so that what disturbs the machine disturbs
+    both sides."""
+    median = statistics.median
+    rates = [median(side.rate[count]) for side in (plain, ours, peer)]
+    share, times = (
+        median(a / b for a, b in zip(ours.rate[count], other.rate[count], strict=True))
+        for other in (plain, peer)
+    )
+    first, *others = (median(side.first[count]) * 1000 for side in (plain, ours, peer))
+    cpu = [median(side.cpu[count]) * 1e6 for side in (ours, peer)]
+    cells = [
+        str(count),
+        *(f"{rate:.0f}" for rate in rates),
+        f"{share:.2f}",
+        f"{times:.2f}",
+        f"{first:.1f}",
+        *(f"+{other - first:.1f}" for other in others),
+        *(f"{one:.0f}" for one in cpu),
+        f"{cpu[1] / cpu[0]:.1f}",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def paced() -> None:
     """Streams of 50 tokens a second; the greatest number whose p99 between tokens is ≤ 60 ms."""
     with ExitStack() as stack:
         port = free_port()
-        pacer = sides.Child([sys.executable, str(Path(__file__).with_name("pacer.py")), str(port)], port, "/health")
+        command = [sys.executable, str(Path(__file__).with_name("pacer.py")), str(port)]
+        pacer = sides.Child(command, port, "/health")
         stack.callback(pacer.stop)
         peer = sides.litellm(pacer.url)
         stack.callback(peer.stop)
@@ -133,8 +149,11 @@ def paced() -> None:
             for name, url in (("Motley", ours.url), ("LiteLLM", peer.url)):
                 found[name].append(_most(url))
                 print(f"  {name}: {found[name][-1]} streams", flush=True)
-    ours_most, their_most = (statistics.median(found[name]) for name in ("Motley", "LiteLLM"))
-    print(f"streams of 50 tokens/s, p99 <= 60 ms: Motley {ours_most:g}, LiteLLM {their_most:g}: {ours_most / their_most:.1f} x")
+    motley, litellm = (statistics.median(found[name]) for name in ("Motley", "LiteLLM"))
+    print(
+        "| streams of 50 tokens/s with p99 ≤ 60 ms: Motley | LiteLLM | Motley's × LiteLLM's |\n|---|---|---|"
+    )
+    print(f"| {motley:g} | {litellm:g} | {motley / litellm:.1f} |")
 
 
 def _most(url: str) -> int:
@@ -171,11 +190,12 @@ def _smooth(url: str, count: int) -> bool:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench.chat")
-    parser.add_argument("parts", nargs="*", choices=["vllm", "paced"], default=["vllm", "paced"])
+    parser.add_argument("parts", nargs="*", metavar="vllm|paced", default=["vllm", "paced"])
     parser.add_argument("--pairs", type=int, default=15)
+    parser.add_argument("--streams", type=int, nargs="*", default=AT_ONCE)
     asked = parser.parse_args()
     print("; ".join(sides.versions()))
     if "vllm" in asked.parts:
-        against_vllm(asked.pairs)
+        against_vllm(asked.pairs, asked.streams)
     if "paced" in asked.parts:
         paced()

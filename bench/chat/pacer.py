@@ -14,7 +14,11 @@ import uvicorn
 PACE_S = 0.02
 
 
-async def app(_scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+
+async def app(_scope: Any, receive: Receive, send: Send) -> None:
     content = b""
     while True:
         message = await receive()

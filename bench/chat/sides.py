@@ -80,13 +80,9 @@ def vllm(checkpoint: Path) -> Child:
 def litellm(upstream: str) -> Child:
     """LiteLLM's proxy before `upstream`, one worker, nothing but a key configured."""
     port = free_port()
+    behind = {"model": "hosted_vllm/demo", "api_base": f"{upstream}/v1", "api_key": "none"}
     config = {
-        "model_list": [
-            {
-                "model_name": "demo",
-                "litellm_params": {"model": "hosted_vllm/demo", "api_base": f"{upstream}/v1", "api_key": "none"},
-            }
-        ],
+        "model_list": [{"model_name": "demo", "litellm_params": behind}],
         "general_settings": {"master_key": KEY},
     }
     file = Path(tempfile.mkstemp(suffix=".yaml")[1])
@@ -97,7 +93,8 @@ def litellm(upstream: str) -> Child:
         "LITELLM_MODE": "PRODUCTION",
         "PYTHONDONTWRITEBYTECODE": "",
     }
-    command = [str(LITELLM), "--config", str(file), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
+    at = ["--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
+    command = [str(LITELLM), "--config", str(file), *at]
     return Child(command, port, "/health/liveliness", {**os.environ, **offline})
 
 
@@ -140,8 +137,7 @@ def versions() -> list[str]:
     """Of everything that is compared, as installed."""
     ours = [f"{name} {importlib.metadata.version(name)}" for name in ("ray", "fastapi", "uvicorn", "aiohttp")]
     program = (
-        "import importlib.metadata as m, sys;"
-        "print(*(f'{n} {m.version(n)}' for n in sys.argv[1:]), sep='\\n')"
+        "import importlib.metadata as m, sys;print(*(f'{n} {m.version(n)}' for n in sys.argv[1:]), sep='\\n')"
     )
     theirs: list[str] = []
     for python, names in (

@@ -83,7 +83,7 @@ class _Connection(asyncio.Protocol):
             self._over.set_result(None)
 
 
-async def run(url: str, bodies: list[dict[str, Any]], *, spread: float = 0.0, key: str = "none") -> list[Stream]:
+async def run(url: str, bodies: list[dict[str, Any]], *, key: str, spread: float = 0.0) -> list[Stream]:
     """Ask for all of them, begun over `spread` seconds. Raises RuntimeError when one is broken."""
     place = urlsplit(url)
     loop = asyncio.get_running_loop()
