@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 FLEET  ?= deploy/fleets/embedded.yaml
 PORT   ?= 8000
 
-.PHONY: help up test test-all test-vllm check openapi schema chat-fields render bench lock clean
+.PHONY: help up test test-all test-vllm check openapi schema chat-fields render bench bench-chat lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -42,13 +42,16 @@ render: $(VENV)/embedded ## print the Serve config of FLEET
 bench: $(VENV)/dev ## measure, with the direct call beside us
 	@$(BIN)/python bench/door.py
 
+bench-chat: $(VENV)/dev .venv-vllm/ready .venv-litellm/ready ## chat streams beside plain vLLM and LiteLLM
+	@$(BIN)/python -m bench.chat
+
 # The lock holds more than the dependencies: see requirements/models.in.
 lock: $(VENV)/dev ## pin and hash every package anew
 	@$(BIN)/python -m pip install --quiet uv
 	@UV=$(BIN)/uv sh tools/lock.sh
 
 clean: ## remove what was installed and built
-	rm -rf .venv .venv-clients .venv-vllm build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-clients .venv-vllm .venv-litellm build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # A lock is installed whole and without looking for dependencies: nothing heavier slips in.
 # Bytecode is made here once; a cluster starts a dozen processes that would each make it anew.
@@ -71,6 +74,14 @@ $(VENV)/dev: $(VENV)/embedded requirements/dev.txt
 	@$(PYTHON) -m venv .venv-clients
 	@.venv-clients/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-compile \
 		--require-hashes -r $<
+	@touch $@
+
+# The peer of bench/chat. Compiled beforehand: nothing is to be made anew at each of its starts.
+.venv-litellm/ready: requirements/litellm.txt
+	@echo "installing LiteLLM into .venv-litellm …"
+	@$(PYTHON311) -m venv .venv-litellm
+	@.venv-litellm/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
+	@env -u PYTHONDONTWRITEBYTECODE .venv-litellm/bin/python -m compileall -q .venv-litellm/lib > /dev/null || true
 	@touch $@
 
 # vLLM's CPU build, for tests. It needs Python 3.11 and the CPU build of torch, which is not on PyPI:

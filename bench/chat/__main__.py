@@ -95,7 +95,7 @@ def against_vllm(pairs: int, at_once: Sequence[int]) -> None:
         ]
         for side in compared:
             side.rest(5)
-        print(HEAD, flush=True)
+        print(_head(*COLUMNS), flush=True)
         for count in at_once:
             for number in range(pairs + 2):  # the first two warm up
                 for turn in range(3):
@@ -103,10 +103,18 @@ def against_vllm(pairs: int, at_once: Sequence[int]) -> None:
             print(_row(count, *compared), flush=True)
 
 
-HEAD = """\
-| streams | tokens/s: vLLM | Motley | LiteLLM | of vLLM's | × LiteLLM's | first token ms: vLLM | Motley | LiteLLM \
-| CPU µs/token: Motley | LiteLLM | LiteLLM's × ours |
-|---|---|---|---|---|---|---|---|---|---|---|---|"""
+COLUMNS = (
+    "streams", "tokens/s: vLLM", "Motley", "LiteLLM", "of vLLM's", "× LiteLLM's",
+    "first token ms: vLLM", "Motley", "LiteLLM", "CPU µs/token: Motley", "LiteLLM", "LiteLLM's × ours",
+)  # fmt: skip
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _head(*columns: str) -> str:
+    return f"{_line(*columns)}\n|{'---|' * len(columns)}"
 
 
 def _row(count: int, plain: Side, ours: Side, peer: Side) -> str:
@@ -130,7 +138,7 @@ def _row(count: int, plain: Side, ours: Side, peer: Side) -> str:
         *(f"{one:.0f}" for one in cpu),
         f"{cpu[1] / cpu[0]:.1f}",
     ]
-    return f"| {' | '.join(cells)} |"
+    return _line(*cells)
 
 
 def paced() -> None:
@@ -150,10 +158,8 @@ def paced() -> None:
                 found[name].append(_most(url))
                 print(f"  {name}: {found[name][-1]} streams", flush=True)
     motley, litellm = (statistics.median(found[name]) for name in ("Motley", "LiteLLM"))
-    print(
-        "| streams of 50 tokens/s with p99 ≤ 60 ms: Motley | LiteLLM | Motley's × LiteLLM's |\n|---|---|---|"
-    )
-    print(f"| {motley:g} | {litellm:g} | {motley / litellm:.1f} |")
+    print(_head("streams of 50 tokens/s with p99 ≤ 60 ms: Motley", "LiteLLM", "Motley's × LiteLLM's"))
+    print(_line(f"{motley:g}", f"{litellm:g}", f"{motley / litellm:.1f}"))
 
 
 def _most(url: str) -> int:
