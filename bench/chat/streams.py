@@ -97,7 +97,7 @@ async def run(url: str, bodies: list[dict[str, Any]], *, key: str, spread: float
         )
         stream, over = Stream(), loop.create_future()
         await loop.create_connection(
-            lambda: _Connection(head.encode() + content, stream, over), place.hostname, place.port
+            lambda: _Connection(head.encode() + content, stream, over), place.hostname or "", place.port or 80
         )
         await asyncio.wait_for(over, 120)
         return stream
