@@ -76,23 +76,39 @@ class ChatTask(StreamTask[ChatChunk]):
 
 
 @dataclass(frozen=True, slots=True)
+class Vad:
+    """How speech is told from silence: `threshold` 0…1; seconds kept before speech, and of silence
+    that end it."""
+
+    threshold: float = 0.5
+    padding_s: float = 0.3
+    silence_s: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
 class TranscribeTask(StreamTask[Heard]):
     """Audio in any container, as uploaded. `to="en"` asks for a translation.
 
-    `language`: ISO 639-1 as the caller gave it. `words`: word times are wanted.
+    `languages`: ISO 639-1, what may be spoken; one is certainty, none leaves it to the engine.
+    `keywords`: words to expect. `words`, `logprobs`: word times, tokens' probabilities are wanted.
+    `vad`: cut at silences. `streams`: the caller reads along.
     """
 
     verb: ClassVar[Verb] = "transcribe"
     audio: bytes
-    language: str | None = None
+    languages: tuple[str, ...] = ()
     prompt: str | None = None
+    keywords: tuple[str, ...] = ()
     temperature: float = 0.0
     words: bool = False
+    logprobs: bool = False
+    vad: Vad | None = None
     to: Literal["en"] | None = None
+    streams: bool = False
 
     @property
     def whole(self) -> bool:
-        return True
+        return not self.streams
 
     def heft(self) -> int:
         return len(self.audio)
@@ -100,12 +116,13 @@ class TranscribeTask(StreamTask[Heard]):
 
 @dataclass(frozen=True, slots=True)
 class SpeakTask(StreamTask[Pcm]):
-    """`speed`: 0.25 … 4.0, 1.0 is the voice's own pace."""
+    """`speed`: 0.25 … 4.0, 1.0 is the voice's own pace. `instructions`: how to speak, in words."""
 
     verb: ClassVar[Verb] = "speak"
     text: str
     voice: str
     speed: float = 1.0
+    instructions: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
