@@ -6,6 +6,7 @@ GatewayError                500 server_error           internal_error
 │  ├─ TaskUnsupported       400                        task_unsupported
 │  ├─ MediaUnsupported      400                        unsupported_media
 │  ├─ ModelNotFound         404                        model_not_found
+│  ├─ VoiceNotFound         404                        voice_not_found
 │  ├─ RouteNotFound         404                        not_found
 │  ├─ MethodNotAllowed      405                        method_not_allowed
 │  ├─ TooLarge              413                        body_too_large
@@ -14,6 +15,7 @@ GatewayError                500 server_error           internal_error
 ├─ Forbidden                403 permission_error       model_not_allowed
 ├─ RateLimited              429 rate_limit_error       rate_limit_exceeded
 ├─ ClientGone               499 server_error           client_closed_request
+├─ SampleNeeded             500 server_error           sample_needed
 ├─ EngineFailed             502 server_error           engine_failed
 ├─ Overloaded               503 server_error           overloaded
 ├─ NotReady                 503 server_error           model_loading
@@ -94,6 +96,13 @@ class ModelNotFound(InvalidRequest):
     code = "model_not_found"
 
 
+class VoiceNotFound(InvalidRequest):
+    """No voice of that id was made here. (A voice that a model lacks is an InvalidRequest.)"""
+
+    status = 404
+    code = "voice_not_found"
+
+
 class RouteNotFound(InvalidRequest):
     """No such path."""
 
@@ -151,6 +160,13 @@ class ClientGone(GatewayError):
 
     status = 499
     code = "client_closed_request"
+
+
+class SampleNeeded(GatewayError):
+    """The engine does not have the recording of a voice: the same task, with it, will do. Never on
+    the wire: the door answers it."""
+
+    code = "sample_needed"
 
 
 class EngineFailed(GatewayError):
