@@ -17,6 +17,7 @@ from app.guard.body import BodyLimit
 from app.guard.keys import Keys
 from app.routes import chat, completions, embeddings, health, models, rerank, speech, transcriptions
 from app.routes import fleet as fleet_routes
+from app.routes import voices as voice_routes
 from app.routes.aliases import AliasPaths
 from app.routes.desk import Desk
 from app.settings import MB, Settings
@@ -25,9 +26,13 @@ from app.telemetry.metrics import Metered, Meters
 from app.telemetry.visit import Visits
 from app.upstream import Upstream
 from app.upstream.fallback import Fallbacks
+from app.upstream.samples import Samples
+from app.voices import Voices
 from backends.fleet.schema import Fleet
 
-FAMILIES = (chat, completions, transcriptions, speech, embeddings, rerank, models, fleet_routes, health)
+FAMILIES = (
+    chat, completions, transcriptions, speech, voice_routes, embeddings, rerank, models, fleet_routes, health,
+)  # fmt: skip
 
 
 def create_app(settings: Settings, fleet: Fleet, upstream: Upstream) -> FastAPI:
@@ -36,6 +41,9 @@ def create_app(settings: Settings, fleet: Fleet, upstream: Upstream) -> FastAPI:
     `app.state.catalogue.update(fleet)` gives it another fleet while it serves.
     """
     catalogue, meters = Catalogue(fleet), Meters()
+    voices = Voices(settings.voices) if settings.voices else None
+    if voices is not None:
+        upstream = Samples(upstream, voices)
     upstream = Fallbacks(upstream, catalogue)
 
     @asynccontextmanager
@@ -45,6 +53,8 @@ def create_app(settings: Settings, fleet: Fleet, upstream: Upstream) -> FastAPI:
             yield
         finally:
             await upstream.close()
+            if voices is not None:
+                await voices.recordings.close()
 
     app = FastAPI(
         title="Motley",
@@ -72,7 +82,7 @@ def create_app(settings: Settings, fleet: Fleet, upstream: Upstream) -> FastAPI:
         ],
     )
     app.state.catalogue, app.state.upstream = catalogue, upstream
-    app.state.desk = Desk(settings, catalogue, upstream, meters)
+    app.state.desk = Desk(settings, catalogue, upstream, meters, voices)
     for family in FAMILIES:
         app.include_router(family.router)
     return app

@@ -21,6 +21,9 @@ class Settings(BaseSettings):
     )
     max_body_mb: Annotated[float, Field(gt=0, description="The largest JSON body, in megabytes.")] = 20
     max_upload_mb: Annotated[float, Field(gt=0, description="The largest upload, in megabytes.")] = 64
+    voices: str = Field(
+        "", description="Where voices made from recordings are kept, a folder or a URL. None: none are made."
+    )
     keepalive_s: Annotated[
         float, Field(gt=0, description="Seconds of silence before an event stream sends a comment.")
     ] = 15
