@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 FLEET  ?= deploy/fleets/embedded.yaml
 PORT   ?= 8000
 
-.PHONY: help up test test-all test-vllm check openapi schema chat-fields render bench bench-chat lock clean
+.PHONY: help up test test-all test-vllm test-xtts check openapi schema chat-fields render bench bench-chat lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -21,7 +21,10 @@ test: $(VENV)/dev .venv-clients/ready ## every suite that a laptop can run, each
 test-vllm: $(VENV)/dev .venv-vllm/ready ## the suite that runs real vLLM on the CPU (2.5 GB, minutes)
 	@$(BIN)/python tools/suites.py vllm
 
-test-all: $(VENV)/dev .venv-clients/ready .venv-vllm/ready ## the same and the heavy ones
+test-xtts: $(VENV)/dev .venv-xtts/ready ## the suite that runs real XTTS, tiny and random, on the CPU (1.8 GB)
+	@$(BIN)/python tools/suites.py xtts
+
+test-all: $(VENV)/dev .venv-clients/ready .venv-vllm/ready .venv-xtts/ready ## the same and the heavy ones
 	@$(BIN)/python tools/suites.py --all
 
 check: $(VENV)/dev ## lint, types, import rules, freshness of what is generated
@@ -51,7 +54,7 @@ lock: $(VENV)/dev ## pin and hash every package anew
 	@UV=$(BIN)/uv sh tools/lock.sh
 
 clean: ## remove what was installed and built
-	rm -rf .venv .venv-clients .venv-vllm .venv-litellm build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-clients .venv-vllm .venv-xtts .venv-litellm build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # A lock is installed whole and without looking for dependencies: nothing heavier slips in.
 # Bytecode is made here once; a cluster starts a dozen processes that would each make it anew.
@@ -93,4 +96,14 @@ VLLM_PIP := .venv-vllm/bin/python -m pip install --quiet --disable-pip-version-c
 	@$(VLLM_PIP) --require-hashes -r $< || \
 	  $(VLLM_PIP) --require-hashes -r $< --extra-index-url https://download.pytorch.org/whl/cpu
 	@.venv-vllm/bin/python tools/name_vllm.py
+	@touch $@
+
+# XTTS with the CPU build of torch, for tests; the same of it as above.
+XTTS_PIP := .venv-xtts/bin/python -m pip install --quiet --disable-pip-version-check --no-deps
+.venv-xtts/ready: requirements/xtts.txt tools/plain_torchaudio.py
+	@echo "installing XTTS into .venv-xtts …"
+	@$(PYTHON311) -m venv .venv-xtts
+	@$(XTTS_PIP) --require-hashes -r $< || \
+	  $(XTTS_PIP) --require-hashes -r $< --extra-index-url https://download.pytorch.org/whl/cpu
+	@.venv-xtts/bin/python tools/plain_torchaudio.py
 	@touch $@

@@ -21,6 +21,7 @@ ENGINES: dict[str, Entry] = {
     "onnxruntime-genai": Entry("backends.engines.onnxruntime_genai:OnnxRuntimeGenAI", frozenset({"chat"})),
     "pocketsphinx": Entry("backends.engines.pocketsphinx:PocketSphinx", frozenset({"transcribe"})),
     "espeak-ng": Entry("backends.engines.espeak_ng:EspeakNG", frozenset({"speak"})),
+    "xtts": Entry("backends.engines.xtts:Xtts", frozenset({"speak"})),
     "onnx": Entry("backends.engines.onnx:Onnx", frozenset({"embed", "rerank"}), "onnx"),
     "openai": Entry(
         "backends.engines.remote:Remote", frozenset({"chat", "transcribe", "speak", "embed", "rerank"})

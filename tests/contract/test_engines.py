@@ -38,6 +38,7 @@ from backends.host import Host
 from backends.sources import locate
 from tests.api.doors import Served
 from tests.vllm.standing import STAND_IN
+from tests.xtts.standing import STAND_IN as XTTS_STAND_IN
 
 SOURCES = {
     "onnxruntime-genai": "builtin://demo_chat",
@@ -45,12 +46,19 @@ SOURCES = {
     "espeak-ng": "builtin://espeak-ng",
     "onnx": "builtin://minilm",
     "openai": "builtin://openai",
+    "xtts": f"file://{Path(__file__).parent}",
     "vllm": f"file://{Path(__file__).parent}",
     "fake": "builtin://fake",
 }
+SPEAKING: dict[str, Any] = {**XTTS_STAND_IN, "voices": {"nova": "Ana Florence"}}
 # What an engine cannot do without. `there` is a server of this session (`other_server`).
-# vLLM itself is asked in `tests/vllm`: here a stand-in shows what the engine makes of it.
-OPTIONS: dict[str, dict[str, Any]] = {"openai": {"base_url": "http://there/v1"}, "vllm": STAND_IN}
+# vLLM and XTTS themselves are asked in `tests/vllm` and `tests/xtts`: here stand-ins show what the
+# engines make of them.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "openai": {"base_url": "http://there/v1"},
+    "vllm": STAND_IN,
+    "xtts": SPEAKING,
+}
 # Behind `openai` stand fakes, too. They do every verb and take anything: nothing for them to refuse.
 SCRIPTABLE = ("fake", "openai")
 PAIRS = [(engine, verb) for engine, entry in ENGINES.items() for verb in VERBS if verb in entry.tasks]
