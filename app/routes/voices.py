@@ -29,8 +29,8 @@ LARGEST_SAMPLE = 10 * 2**20  # OpenAI's limit
 
 @router.get("/v1/audio/voices", summary="List voices", response_model=None)
 async def list_voices(desk: AtDesk, model: str | None = None) -> Response:
-    """`{"voices": [{"id", "name", "model", …}]}` of one speaking model, or of all; and the voices made
-    from recordings, with `models`, those that can speak in them."""
+    """`{"voices": [{"id", "name", "model", …}]}` of one speaking model, or of all. A voice made from a
+    recording stands there for every model that can speak in it, with `model: null` if none can."""
     if model is None:
         fleet = desk.catalogue.fleet.models
         names = [name for name, entry in fleet.items() if entry.task == "speak"]
@@ -39,10 +39,12 @@ async def list_voices(desk: AtDesk, model: str | None = None) -> Response:
         if entry.task != "speak":
             raise TaskUnsupported(f"The model `{model}` does not speak, it does {entry.task}", param="model")
         names = [name]
-    able = [name for name in names if _facts(desk, name).get("samples")]
-    made = await desk.voices.all() if desk.voices and (able or model is None) else []
-    voices = [voice for name in names for voice in _own(desk, name)]
-    return Json({"voices": [*({**_resource(voice), "models": able} for voice in made), *voices]})
+    able: list[str | None] = [name for name in names if _facts(desk, name).get("samples")]
+    if model is None and not able:
+        able = [None]
+    made = await desk.voices.all() if desk.voices and able else []
+    voices = [{**_resource(voice), "model": name} for name in able for voice in made]
+    return Json({"voices": [*voices, *(voice for name in names for voice in _own(desk, name))]})
 
 
 @router.post(
