@@ -171,8 +171,9 @@ class Vllm:
         prompts = set()
         for effort in (None, "none", "low", "high"):
             asked = {"reasoning_effort": effort, "enable_thinking": effort != "none"} if effort else None
-            body = {"messages": [{"role": "user", "content": "Hello"}], "chat_template_kwargs": asked}
-            response = await served.post("/tokenize", orjson.dumps(body), {"content-type": JSON})
+            said = {"model": self._model.name, "messages": [{"role": "user", "content": "Hello"}]}
+            body = orjson.dumps({**said, "chat_template_kwargs": asked})
+            response = await served.post("/tokenize", body, {"content-type": JSON})
             async with response:
                 # A model without a template chats in no way at all.
                 prompts.add(await response.read() if response.status == 200 else b"")

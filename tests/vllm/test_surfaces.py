@@ -382,6 +382,12 @@ def test_a_model_of_text_refuses_other_parts(
     assert Room(http, surface).refuses(f"{name}[0].content[0]", **{name: said}, stream=stream)
 
 
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+def test_what_it_thought_may_come_back_by_either_name(http: httpx2.Client, name: str) -> None:
+    thought = {"role": "assistant", "content": "Hi.", name: "They greet me."}
+    assert Room(http, "chat").document(messages=[*HELLO, thought, *STORY])["usage"]["prompt_tokens"]
+
+
 # --- completions and responses, whole ------------------------------------------------------------
 
 
