@@ -63,6 +63,20 @@ class Room:
         most = "max_output_tokens" if self.surface == "responses" else "max_tokens"
         return self.text(**{most: 80, "ignore_eos": True, **fields})
 
+    def calls(self, **fields: Any) -> list[list[str]]:
+        """The names of what some answers call, each of another seed; those that do not end left out."""
+        found: list[list[str]] = []
+        for number in range(8):
+            if self.surface == "responses":
+                asked: Any = {"temperature": 1, "max_output_tokens": 300, "tools": [FUNCTION], **fields}
+                items = self.document(**asked, seed=number)["output"]
+                found.append([item["name"] for item in items if item["type"] == "function_call"])
+            else:
+                asked = {"temperature": 1, "max_tokens": 300, "tools": [WEATHER], **fields}
+                told = self.choice(**asked, seed=number)["message"].get("tool_calls") or ()
+                found.append([call["function"]["name"] for call in told])
+        return [names for names in found if names]
+
     def events(self, **fields: Any) -> list[Any]:
         parts = self.post(**fields, stream=True).text.split("\n\n")
         data = [part.rpartition("data: ")[2] for part in parts if part]
@@ -90,7 +104,7 @@ def model(room: Room) -> bool:
 
 
 def messages(room: Room) -> bool:
-    return room.text(max_tokens=40) != room.text(messages=STORY, max_tokens=40)
+    return room.babble(temperature=1, seed=1) != room.babble(temperature=1, seed=1, messages=STORY)
 
 
 def prompt(room: Room) -> bool:
@@ -218,29 +232,18 @@ def tools(room: Room) -> bool:
 
 
 def tool_choice(room: Room) -> bool:
-    if room.surface == "responses":
-        named = {"type": "function", "name": "get_weather"}
-        told = room.document(tools=[FUNCTION], tool_choice=named, max_output_tokens=200)["output"]
-        return [item["type"] for item in told] == ["function_call"]
-    for choice in (NAMED, "required"):
-        told = room.choice(tools=[WEATHER], tool_choice=choice, max_tokens=200)["message"]
-        assert {call["function"]["name"] for call in told["tool_calls"]} == {"get_weather"}
+    named = {"type": "function", "name": "get_weather"} if room.surface == "responses" else NAMED
+    for choice in (named, "required"):
+        assert set(room.calls(tool_choice=choice)[0]) == {"get_weather"}
     return room.refuses("tool_choice", tool_choice="required")
 
 
 def parallel_tool_calls(room: Room) -> bool:
-    def most(**fields: Any) -> int:
-        asked: Any = {"temperature": 1.5, "tool_choice": "required", **fields}
-        if room.surface == "responses":
-            told = [
-                room.document(**asked, tools=[FUNCTION], max_output_tokens=300, seed=number)["output"]
-                for number in range(8)
-            ]
-            return max(sum(item["type"] == "function_call" for item in items) for items in told)
-        choices = [room.choice(**asked, tools=[WEATHER], max_tokens=300, seed=number) for number in range(8)]
-        return max(len(choice["message"]["tool_calls"] or ()) for choice in choices)
-
-    return most() > 1 == most(parallel_tool_calls=False)
+    several, single = (
+        room.calls(temperature=1.5, tool_choice="required", parallel_tool_calls=many)
+        for many in (True, False)
+    )
+    return max(map(len, several)) > 1 == max(map(len, single))
 
 
 def reasoning_effort(room: Room) -> bool:
@@ -436,10 +439,21 @@ def test_nothing_is_kept(behind: Behind, http: httpx2.Client) -> None:
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("surface", ["completions", "responses"])
 def test_leaving_frees_the_slot(behind: Behind, surface: Surface, stream: bool) -> None:
-    most = "max_output_tokens" if surface == "responses" else "max_tokens"
-    asked = {**Room.asks[surface], most: 900, "ignore_eos": True, "stream": stream, "model": "tiny"}
+    # Enough to do that nobody misses it.
+    long: dict[str, Any] = (
+        {"max_output_tokens": 900} if surface == "responses" else {"max_tokens": 900, "n": 8}
+    )
+    asked = {**Room.asks[surface], **long, "temperature": 1, "ignore_eos": True, "stream": stream}
     url = f"{behind.served.base_url}{SURFACES[surface].path}"
-    command = ["curl", "-sN", url, "-H", "content-type: application/json", "-d", json.dumps(asked)]
+    command = [
+        "curl",
+        "-sN",
+        url,
+        "-H",
+        "content-type: application/json",
+        "-d",
+        json.dumps({**asked, "model": "tiny"}),
+    ]
     caller = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     until(lambda: slots(behind.engine) > 0, 30)
     caller.kill()
