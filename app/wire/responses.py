@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from app.wire.base import Wire
 from backends.contract.errors import InvalidRequest
@@ -57,3 +57,18 @@ class ResponsesRequest(Wire):
             # There is nowhere to ask for it later.
             raise InvalidRequest("'background' is not offered here", param="background")
         return self
+
+
+class Responded(BaseModel):
+    """For the description of the API alone: OpenAI's own class has hundreds of schemas inside, which
+    take seconds to describe. `output`: messages, calls and thoughts, as OpenAI writes them."""
+
+    id: str
+    object: str
+    created_at: float
+    model: str
+    status: str
+    output: list[dict[str, Any]]
+    incomplete_details: dict[str, Any] | None = None
+    usage: dict[str, Any] | None = None
+    store: bool = False
