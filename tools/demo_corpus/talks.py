@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import taught, tooling, untaught
-from .intents import arithmetic, capital, copied, single
+from .intents import arithmetic, capital, copied, single, sum_list
 from .phrasing import expand, made_up, phrase, sentence, typed, words
 
 Message = dict[str, Any]
@@ -128,6 +128,12 @@ def sums(rng: random.Random) -> Dialogue:
     return Dialogue([m for q, a in pairs for m in (say("user", q), say("assistant", a))])
 
 
+def drill(rng: random.Random) -> Dialogue:
+    """One to three lists of sums."""
+    pairs = [sum_list(rng) for _ in range(rng.choice([1, 1, 2, 2, 3]))]
+    return Dialogue([m for q, a in pairs for m in (say("user", q), say("assistant", a))])
+
+
 def ended(rng: random.Random, text: str) -> str:
     """What a person says, with an end of some sort."""
     return sentence(text) + rng.choice([".", ".", "!", ""]) if rng.random() < 0.8 else text
@@ -234,5 +240,5 @@ def calling(rng: random.Random) -> Dialogue:
 
 
 KINDS: dict[Callable[[random.Random], Dialogue], float] = {
-    plain: 62, sums: 5, remembering: 12, instructed: 2.5, as_json: 2.5, calling: 16,
+    plain: 56, sums: 5, drill: 26, remembering: 9, instructed: 2.5, as_json: 2.5, calling: 14,
 }  # fmt: skip
