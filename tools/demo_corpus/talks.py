@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import taught, tooling, untaught
@@ -218,7 +218,11 @@ def calling(rng: random.Random) -> Dialogue:
     others = [kind for kind in others if not set(kind.name.split("_")) & set(chosen.name.split("_")) or (
         "get" in kind.name and kind.description[-4:] != chosen.description[-4:])]  # fmt: skip
     others = [kind for kind in others if kind.name != chosen.name]
-    tools = [tooling.schema(kind) for kind in rng.sample([chosen, *others], len(others) + 1)]
+    if chosen in tooling.CLOSE and rng.random() < 0.4:
+        others = [next(kind for kind in tooling.CLOSE if kind is not chosen)]
+    bare = rng.random() < 0.2
+    offered = [replace(kind, description="") if bare else kind for kind in [chosen, *others]]
+    tools = [tooling.schema(kind) for kind in rng.sample(offered, len(offered))]
     messages = [say("system", rng.choice(PLAIN_SYSTEMS))] if rng.random() < 0.2 else []
     if rng.random() < 0.2:
         question, answer = single(rng)
@@ -240,5 +244,5 @@ def calling(rng: random.Random) -> Dialogue:
 
 
 KINDS: dict[Callable[[random.Random], Dialogue], float] = {
-    plain: 56, sums: 5, drill: 26, remembering: 9, instructed: 2.5, as_json: 2.5, calling: 14,
+    plain: 64, sums: 5, drill: 13, remembering: 9, instructed: 2.5, as_json: 2.5, calling: 18,
 }  # fmt: skip
