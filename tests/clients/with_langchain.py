@@ -103,6 +103,25 @@ def structured() -> dict[str, Any]:
     return told
 
 
+def responses() -> dict[str, Any]:
+    """By /v1/responses, which it takes for itself where a feature asks for it."""
+    chat = ChatOpenAI(model=CHAT, temperature=0, use_responses_api=True)
+    whole = chat.invoke(QUESTION)
+    pieces = list(chat.stream(QUESTION))
+    joined = reduce(add, pieces)
+    bound = ChatOpenAI(model=CHAT, temperature=1, use_responses_api=True).bind_tools(
+        [get_weather], tool_choice="get_weather", strict=True
+    )
+    return {
+        "whole": whole.text,
+        "pieces": [piece.text for piece in pieces],
+        "joined": joined.text,
+        "usage": whole.usage_metadata,
+        "turns": chat.invoke([HumanMessage(QUESTION), whole, HumanMessage(ANOTHER)]).text,
+        "called": calls(bound.invoke(WEATHER)),
+    }
+
+
 def embeds() -> dict[str, Any]:
     embeddings = OpenAIEmbeddings(model=EMBED, check_embedding_ctx_length=False)
     texts = [f"Parcel number {number}" for number in range(1200)]
@@ -142,6 +161,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "chat": chats,
     "tools": tools,
     "structured": structured,
+    "responses": responses,
     "embeddings": embeds,
     "tokens": embeds_tokens,
     "wrong_key": wrong_key,
