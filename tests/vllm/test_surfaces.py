@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict
 
 from backends.contract.tasks import Surface
 from backends.vllm.fields import SURFACES
-from tests.vllm.conftest import Behind
+from tests.vllm.conftest import Behind, until
 from tests.vllm.standing import slots
-from tests.vllm.test_vllm import BIRD, HELLO, WEATHER, until
+from tests.vllm.test_vllm import BIRD, HELLO, WEATHER
 from tools import chat_fields
 
 END = "2"  # the checkpoint's <|im_end|>
@@ -455,10 +455,10 @@ def test_leaving_frees_the_slot(behind: Behind, surface: Surface, stream: bool) 
         json.dumps({**asked, "model": "tiny"}),
     ]
     caller = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    until(lambda: slots(behind.engine) > 0, 30)
+    until(lambda: slots(behind.engine.uds) > 0, 30)
     caller.kill()
     caller.wait()
-    until(lambda: slots(behind.engine) == 0, 2)
+    until(lambda: slots(behind.engine.uds) == 0, 2)
 
 
 # --- tokens --------------------------------------------------------------------------------------
