@@ -4,6 +4,8 @@ PYTHON311 ?= python3.11
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
+NODE   := tests/clients/node/node_modules
+CLIENTS := .venv-clients/ready $(NODE)/ready
 FLEET  ?= deploy/fleets/embedded.yaml
 PORT   ?= 8000
 
@@ -15,16 +17,16 @@ help: ## show this
 up: $(VENV)/embedded ## install what is missing, then serve FLEET on 127.0.0.1:PORT until Ctrl-C
 	@$(BIN)/motley up $(FLEET) --port $(PORT)
 
-test: $(VENV)/dev .venv-clients/ready ## every suite that a laptop can run, each with its seconds
+test: $(VENV)/dev $(CLIENTS) ## every suite that a laptop can run, each with its seconds
 	@$(BIN)/python tools/suites.py
 
-test-vllm: $(VENV)/dev .venv-vllm/ready ## the suite that runs real vLLM on the CPU (2.5 GB, minutes)
+test-vllm: $(VENV)/dev $(CLIENTS) .venv-vllm/ready ## the suite that runs real vLLM on the CPU (2.5 GB, minutes)
 	@$(BIN)/python tools/suites.py vllm
 
 test-xtts: $(VENV)/dev .venv-xtts/ready ## the suite that runs real XTTS, tiny and random, on the CPU (1.8 GB)
 	@$(BIN)/python tools/suites.py xtts
 
-test-all: $(VENV)/dev .venv-clients/ready .venv-vllm/ready .venv-xtts/ready ## the same and the heavy ones
+test-all: $(VENV)/dev $(CLIENTS) .venv-vllm/ready .venv-xtts/ready ## the same and the heavy ones
 	@$(BIN)/python tools/suites.py --all
 
 check: $(VENV)/dev ## lint, types, import rules, freshness of what is generated
@@ -54,7 +56,8 @@ lock: $(VENV)/dev ## pin and hash every package anew
 	@UV=$(BIN)/uv sh tools/lock.sh
 
 clean: ## remove what was installed and built
-	rm -rf .venv .venv-clients .venv-vllm .venv-xtts .venv-litellm build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-clients .venv-vllm .venv-xtts .venv-litellm $(NODE) build *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache
 
 # A lock is installed whole and without looking for dependencies: nothing heavier slips in.
 # Bytecode is made here once; a cluster starts a dozen processes that would each make it anew.
@@ -78,6 +81,13 @@ $(VENV)/dev: $(VENV)/embedded requirements/dev.txt
 	@.venv-clients/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-compile \
 		--require-hashes -r $<
 	@touch $@
+
+# openai-node, for tests. Where Node.js is missing they are skipped, and say so.
+$(NODE)/ready: tests/clients/node/package-lock.json
+	@if command -v npm >/dev/null && command -v node >/dev/null; then \
+	  echo "installing openai-node into $(@D) …" && \
+	  cd $(<D) && npm ci --ignore-scripts --silent && touch node_modules/ready; \
+	else echo "no Node.js with npm on PATH: openai-node is not tried"; fi
 
 # The peer of bench/chat. Compiled beforehand: nothing is to be made anew at each of its starts.
 .venv-litellm/ready: requirements/litellm.txt

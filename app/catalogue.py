@@ -35,6 +35,12 @@ class Target:
     sticky: str | None = None
     passed: tuple[tuple[str, str], ...] = ()
 
+    def alone(self) -> None:
+        """Without its fallbacks. Raises its trouble, NotReady or ModelDown."""
+        self.fallbacks, self.timeout_s = (), self.alone_s
+        if self.trouble is not None:
+            raise self.trouble
+
     def take(self, other: "Target", spent: float, passed: Sequence[tuple[str, str]]) -> None:
         """Become `other`, who answers after `spent` seconds in which the models of `passed` did not."""
         self.app, self.model, self.variant, self.engine = other.app, other.model, other.variant, other.engine

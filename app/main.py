@@ -15,7 +15,18 @@ from app.catalogue import Catalogue
 from app.errors import Boundary, on_http_exception, on_invalid
 from app.guard.body import BodyLimit
 from app.guard.keys import Keys
-from app.routes import chat, completions, embeddings, health, models, rerank, speech, transcriptions
+from app.routes import (
+    chat,
+    completions,
+    embeddings,
+    health,
+    models,
+    rerank,
+    responses,
+    speech,
+    tokens,
+    transcriptions,
+)
 from app.routes import fleet as fleet_routes
 from app.routes import voices as voice_routes
 from app.routes.aliases import AliasPaths
@@ -31,7 +42,8 @@ from app.voices import Voices
 from backends.fleet.schema import Fleet
 
 FAMILIES = (
-    chat, completions, transcriptions, speech, voice_routes, embeddings, rerank, models, fleet_routes, health,
+    chat, completions, responses, tokens, transcriptions, speech, voice_routes, embeddings, rerank,
+    models, fleet_routes, health,
 )  # fmt: skip
 
 

@@ -151,8 +151,10 @@ class EventStream(Streamed):
 
     async def _failed(self, send: Send, error: GatewayError) -> None:
         await super()._failed(send, error)
-        event = b"data: " + orjson.dumps(envelope(error)) + b"\n\n"
-        await send({"type": "http.response.body", "body": event, "more_body": False})
+        await send({"type": "http.response.body", "body": self._told(error), "more_body": False})
+
+    def _told(self, error: GatewayError) -> bytes:
+        return b"data: " + orjson.dumps(envelope(error)) + b"\n\n"
 
     async def _beat(self, send: Send) -> None:
         while True:
@@ -161,6 +163,25 @@ class EventStream(Streamed):
                 await asyncio.sleep(rest)
             else:
                 await self._send(send, KEEP_ALIVE)
+
+
+class NumberedEvents(EventStream):
+    """The events of `/v1/responses`: each has a name and a number, from 0 on, and the last one says
+    itself that it is. A failure is an event `error` with the next number: what OpenAI's has of it,
+    and the envelope beside it, by which SDKs know an error in any stream."""
+
+    _sent = 0
+
+    async def _send(self, send: Send, piece: bytes) -> None:
+        await super()._send(send, piece)
+        # Inside JSON a line break is always escaped: this one is the stream's own.
+        self._sent += piece.count(b"\ndata:")
+
+    def _told(self, error: GatewayError) -> bytes:
+        said = envelope(error)
+        about = {name: said["error"][name] for name in ("code", "message", "param")}
+        event = {"type": "error", "sequence_number": self._sent, **about, **said}
+        return b"event: error\ndata: " + orjson.dumps(event) + b"\n\n"
 
 
 def _left(visit: Visit) -> float | None:

@@ -1,6 +1,7 @@
 """A real `motley up` in a process of its own, from start to Ctrl-C."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -66,6 +67,20 @@ class Running:
         """The one replica of a model of one variant; {} while there is none."""
         (variant,) = self.fleet()[model]["variants"].values()
         return next(iter(variant["replicas"]), {})
+
+    def deploy(self, fleet: Path) -> None:
+        """Declare another fleet to it; returns once that is accepted."""
+        told = re.search(r"http://\S+(?=\s+\(Ray's dashboard)", self.printed())
+        assert told is not None
+        done = subprocess.run(
+            [MOTLEY, "deploy", fleet, "--address", told.group(), "--port", str(self.port)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
 
     def family(self) -> list[psutil.Process]:
         """Every process of it."""

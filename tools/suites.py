@@ -40,7 +40,7 @@ SUITES = {
     "ray": Suite(((*PYTEST, "-s", "tests/ray"),)),
     "vllm": Suite(
         ((*PYTEST, "--timeout", "1200", "tests/vllm"),),
-        heavy="installs 2.5 GB and starts real vLLM three times; `make test-vllm` does both",
+        heavy="installs 2.5 GB and starts real vLLM five times; `make test-vllm` does both",
     ),
     "xtts": Suite(
         ((*PYTEST, "tests/xtts"),),

@@ -6,11 +6,11 @@ One command makes the model that ships with Motley, from nothing but `tools/demo
     nice -n 5 .venv-train/bin/python tools/train_demo_model.py --out backends/builtin/demo_chat
 
 `--budget-seconds` is the CPU time of the training loop (one torch thread), `--wall-seconds` its longest time
-by the clock, `--size tiny` makes a much smaller model for tests, `--keep-checkpoint DIR` also keeps the
-Hugging Face checkpoint, `--continue-from DIR` trains such a checkpoint further, with its tokenizer, and
-`--from-checkpoint DIR` exports one again without training. The learning rate falls with the share of the
-budget that is spent, so a faster core takes more steps: seeds fix data, weights and order, not the number of
-steps. What happened is written to `training.json` beside the model.
+by the clock, `--peak` the highest learning rate, `--size tiny` makes a much smaller model for tests,
+`--keep-checkpoint DIR` also keeps the Hugging Face checkpoint, `--continue-from DIR` trains such a checkpoint
+further, with its tokenizer, and `--from-checkpoint DIR` exports one again without training. The learning rate
+falls with the share of the budget that is spent, so a faster core takes more steps: seeds fix data, weights
+and order, not the number of steps. What happened is written to `training.json` beside the model.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ class Report:
     dialogues: int
     parameters: int
     budget_seconds: float
+    peak: float
     continued: bool
     cpu_seconds: int = 0
     steps: int = 0
@@ -336,7 +337,7 @@ def train(
     model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.05)
     size = sum(weights.numel() for weights in model.parameters())
-    report = Report(demo_corpus.SEED, seed, len(corpus), size, budget_seconds, continued)
+    report = Report(demo_corpus.SEED, seed, len(corpus), size, budget_seconds, peak, continued)
     began, clock, share = time.process_time(), time.monotonic(), 0.0
     for chosen in _batches(len(rows.tokens), batch, seed):
         for group in optimiser.param_groups:
@@ -397,6 +398,7 @@ def main() -> None:
     parser.add_argument(
         "--wall-seconds", type=float, default=math.inf, help="training ends then at the latest"
     )
+    parser.add_argument("--peak", type=float, default=2e-3, help="the highest learning rate (0.002)")
     parser.add_argument("--size", choices=sorted(SHAPES), default="demo")
     parser.add_argument("--dialogues", type=int, help="corpus size (a fit for the budget)")
     parser.add_argument("--name", default=demo_corpus.NAME, help="what the model calls itself")
@@ -429,6 +431,7 @@ def main() -> None:
         tokenizer,
         shape,
         budget_seconds=options.budget_seconds,
+        peak=options.peak,
         wall_seconds=options.wall_seconds,
         seed=options.seed,
         model=begun,

@@ -5,6 +5,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.catalogue import Catalogue
 from app.telemetry.visit import Visit
 
+# What lies beside `/v1` and can be asked of one model.
+BESIDE = frozenset({"ready", "tokenize", "detokenize"})
+
 
 class AliasPaths:
     """Takes a first path segment that names a model (or alias) off, and notes it on the visit.
@@ -26,7 +29,7 @@ class AliasPaths:
 
     def _take_alias(self, scope: Scope) -> None:
         first, slash, rest = scope["path"].removeprefix("/").partition("/")
-        if slash and (rest == "ready" or rest.startswith("v1/")) and self.catalogue.has(first):
+        if slash and (rest in BESIDE or rest.startswith("v1/")) and self.catalogue.has(first):
             Visit.of(scope).alias = first
             scope["path"] = f"/{rest}"
             scope["raw_path"] = scope["path"].encode()

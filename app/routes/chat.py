@@ -10,15 +10,25 @@ from starlette.responses import Response
 
 from app.errors import need_json
 from app.routes.desk import AtDesk, Desk
-from app.streaming import DONE, EventStream, answer_or_gone, collected, first_or_gone
+from app.streaming import (
+    DONE,
+    EventStream,
+    NumberedEvents,
+    answer_or_gone,
+    collected,
+    first_or_gone,
+)
 from app.telemetry.visit import Visit
+from app.wire.base import Wire
 from app.wire.chat import ChatRequest
-from app.wire.completions import CompletionRequest
 from backends.contract.errors import EngineFailed
 from backends.contract.results import ChatChunk
 from backends.contract.tasks import ChatTask, Surface
 
 router = APIRouter(tags=["chat"], dependencies=[Depends(need_json)])
+
+# Another model's tokens say nothing about this one's: no fallback answers for it.
+ALONE: frozenset[Surface] = frozenset({"tokenize", "detokenize"})
 
 
 @router.post(
@@ -29,14 +39,16 @@ router = APIRouter(tags=["chat"], dependencies=[Depends(need_json)])
 )
 async def chat(body: ChatRequest, request: Request, desk: AtDesk) -> Response:
     """An answer in one document, or with `stream` as server-sent events ending in `[DONE]`."""
-    return await answered(body, request, desk, "chat")
+    return await answered(body, request, desk, "chat", body.user)
 
 
 async def answered(
-    body: ChatRequest | CompletionRequest, request: Request, desk: Desk, surface: Surface
+    body: Wire, request: Request, desk: Desk, surface: Surface, user: str | None = None
 ) -> Response:
     """The body as it came, to whoever does `chat`; back comes what they make of it."""
-    target = desk.target(request, "chat", body.model, body.user)
+    target = desk.target(request, "chat", body.model, user)
+    if surface in ALONE:
+        target.alone()
     visit = Visit.of(request.scope)
     raw: dict[str, Any] = await request.json()
     whole = {**raw, "model": visit.asked}
@@ -44,7 +56,8 @@ async def answered(
     chunks = desk.upstream.stream(target, task)
     if task.streams:
         begun = await first_or_gone(request, chunks)
-        return EventStream(_events(begun, visit), visit, desk.settings.keepalive_s, chunks)
+        stream, end = (NumberedEvents, b"") if surface == "responses" else (EventStream, DONE)
+        return stream(_events(begun, visit, end), visit, desk.settings.keepalive_s, chunks)
     answer = await answer_or_gone(request, collected(chunks))
     if not answer:
         raise EngineFailed("the engine answered nothing")
@@ -52,9 +65,11 @@ async def answered(
     return Response(b"".join(chunk.events for chunk in answer), media_type="application/json")
 
 
-async def _events(chunks: AsyncGenerator[ChatChunk, None], visit: Visit) -> AsyncGenerator[bytes, None]:
+async def _events(
+    chunks: AsyncGenerator[ChatChunk, None], visit: Visit, end: bytes
+) -> AsyncGenerator[bytes, None]:
     async with aclosing(chunks):
         async for chunk in chunks:
             visit.usage = chunk.usage or visit.usage
             yield chunk.events
-    yield DONE
+    yield end

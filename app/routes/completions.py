@@ -20,4 +20,4 @@ router = APIRouter(tags=["chat"], dependencies=[Depends(need_json)])
 )
 async def completions(body: CompletionRequest, request: Request, desk: AtDesk) -> Response:
     """What follows a text, or each of several; no roles, and no template around it."""
-    return await answered(body, request, desk, "completions")
+    return await answered(body, request, desk, "completions", body.user)

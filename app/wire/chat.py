@@ -10,7 +10,8 @@ from backends.contract.errors import InvalidRequest
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
-def _checked(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def checked(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages as they are. Raises InvalidRequest with a `param` such as `messages[0].role`."""
     for number, message in enumerate(messages):
         _check(message, f"messages[{number}]")
     return messages
@@ -48,7 +49,7 @@ def _check_part(part: Any, at: str) -> None:
 class ChatRequest(Wire):
     """Fields that are not here pass unseen: the whole body goes to the engine as it came."""
 
-    messages: Annotated[list[dict[str, Any]], Field(min_length=1), AfterValidator(_checked)]
+    messages: Annotated[list[dict[str, Any]], Field(min_length=1), AfterValidator(checked)]
     stream: bool | None = None
     stream_options: dict[str, Any] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None

@@ -11,31 +11,37 @@ MOST = 2048
 
 
 def _prompt(given: Any) -> Any:
-    """A string or a list of strings; the rest is refused by name."""
-    texts = [given] if isinstance(given, str) else given
-    if not isinstance(texts, list):
-        raise InvalidRequest("'prompt' must be a string or an array of strings", param="prompt")
-    if not 0 < len(texts) <= MOST:
+    """A text or token ids, or several of one kind. Ids are the model's own, as `/tokenize` tells
+    them: whether they are taken is the engine's to say."""
+    prompts = [given] if isinstance(given, str) or _ids(given) else given
+    if not isinstance(prompts, list):
+        raise InvalidRequest("'prompt' must be a string or an array", param="prompt")
+    if not 0 < len(prompts) <= MOST:
         raise InvalidRequest(f"'prompt' must have 1 to {MOST:,} items", param="prompt")
-    for item in texts:
-        # Token ids are OpenAI's own (tiktoken): read as the model's they are another text, silently.
-        if isinstance(item, list) or (isinstance(item, int) and not isinstance(item, bool)):
-            raise InvalidRequest("'prompt' as token ids is not offered: send strings", param="prompt")
-        if not isinstance(item, str):
-            raise InvalidRequest("'prompt' must be a string or an array of strings", param="prompt")
-        if not item:
-            raise InvalidRequest("'prompt' must not be an empty string", param="prompt")
-    return texts
+    if not all(map(_ids, prompts)):
+        for item in prompts:
+            if not isinstance(item, str):
+                raise InvalidRequest(
+                    "'prompt' must be a string, token ids, or an array of either", param="prompt"
+                )
+            if not item:
+                raise InvalidRequest("'prompt' must not be an empty string", param="prompt")
+    return prompts
+
+
+def _ids(given: Any) -> bool:
+    return isinstance(given, list) and bool(given) and all(type(item) is int and item >= 0 for item in given)
 
 
 class CompletionRequest(Wire):
     """Fields that are not here pass unseen: the whole body goes to the engine as it came."""
 
     prompt: Annotated[
-        list[str],
+        list[str] | list[list[int]],
         BeforeValidator(_prompt),
         Field(
-            description=f"A string, or 1 to {MOST} of them.", json_schema_extra={"type": ["string", "array"]}
+            description=f"A string or token ids, or 1 to {MOST} of either.",
+            json_schema_extra={"type": ["string", "array"]},
         ),
     ]
     echo: bool | None = None

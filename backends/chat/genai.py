@@ -21,6 +21,8 @@ from backends.contract.errors import ContextExceeded, InvalidRequest
 
 LONGEST_TOKEN = 128  # characters: vocabularies hold long runs of spaces and of dashes
 SEEDS = 2**31  # the package takes 31 bits; OpenAI's seeds have 64
+# The package has one kind of error: by this it is the grammar's, in the middle of an answer.
+MASK_FAILED = "Error computing mask"
 FEWEST_CHARACTERS, MOST_CHARACTERS = 64, 8000
 
 
@@ -68,9 +70,19 @@ class Loaded:
             return [self.tokenizer.encode(text) for text in wanted.prompts]
         return [self.prompt(wanted.messages, wanted.tools)]
 
-    def prompt(self, raw: Any, tools: Tools | None = None) -> Any:
-        """OpenAI's messages → token ids (numpy int32) by the folder's template. Raises InvalidRequest
-        and ContextExceeded."""
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens there are; ids are below it."""
+        return self._files.vocabulary
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text. Raises ContextExceeded for one that is far over the window."""
+        self._fits(len(text), "prompt")
+        return [int(token) for token in self.tokenizer.encode(text)]
+
+    def prompt(self, raw: Any, tools: Tools | None = None, *, opens: bool = True) -> Any:
+        """OpenAI's messages → token ids (numpy int32) by the folder's template. `opens`: it ends
+        where the answer begins. Raises InvalidRequest and ContextExceeded."""
         if tools and not self._shows_tools:
             raise InvalidRequest("this model's chat template shows no tools", param="tools")
         shown = {"tools": orjson.dumps(self._controls.disarm(list(tools.shown))).decode()} if tools else {}
@@ -78,7 +90,7 @@ class Loaded:
         given = orjson.dumps(conversation).decode()
         self._fits(len(given) + sum(map(len, shown.values())), "messages")
         try:
-            text = self.tokenizer.apply_chat_template(messages=given, add_generation_prompt=True, **shown)
+            text = self.tokenizer.apply_chat_template(messages=given, add_generation_prompt=opens, **shown)
         except RuntimeError:
             # What the template raised may quote its source, so the caller gets our words.
             raise InvalidRequest(
@@ -112,9 +124,10 @@ class Loaded:
             return self.generator(search)
         try:
             return self.generator(search, ("lark_grammar", grammar))
-        except RuntimeError:
+        except RuntimeError as error:
             for shape in shapes(wanted):
                 self._try(shape, characters)
+            raise_too_complex(error, wanted)
             raise
 
     def _try(self, shape: Shape, characters: int) -> None:
@@ -137,6 +150,15 @@ class Loaded:
     @cached_property
     def _spelling(self) -> dict[int, bytes]:
         return spelling(self._files.tokenizer())
+
+
+def raise_too_complex(error: RuntimeError, wanted: Asked) -> None:
+    """Raises InvalidRequest where it is the grammar that failed, after its compiler had taken it."""
+    if str(error).startswith(MASK_FAILED):
+        param = wanted.shape.param if wanted.shape else "tools"
+        raise InvalidRequest(
+            f"'{param}' cannot be held to by this model: it grows too complex on the way", param=param
+        ) from None
 
 
 def shapes(wanted: Asked) -> list[Shape]:
@@ -200,7 +222,7 @@ class Generation:
             if len(self._unread):
                 return True
         logprobs = self._look() if self._steering or self._scorer else None
-        self._generator.generate_next_token()
+        self._generate()
         return self._take(int(self._generator.get_next_tokens()[0]), logprobs)
 
     def _begin(self) -> None:
@@ -212,6 +234,14 @@ class Generation:
         search["max_length"] = len(self.prompt) + self.most
         self._generator = self.loaded.constrained(search, self.wanted, self.most)
         self._stream = self.loaded.tokenizer.create_stream()
+
+    def _generate(self) -> None:
+        """Raises InvalidRequest where the caller's schema grows beyond what can be held to."""
+        try:
+            self._generator.generate_next_token()
+        except RuntimeError as error:
+            raise_too_complex(error, self.wanted)
+            raise
 
     def _look(self) -> Any:
         """Log-probabilities of the next token where they are wanted; then the logits are steered."""

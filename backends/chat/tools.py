@@ -5,7 +5,7 @@ call as JSON, `</tool_call>`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,7 @@ def read_tools(body: Mapping[str, Any]) -> Tools | None:
     if given is not None and not isinstance(given, list):
         raise InvalidRequest("'tools' must be a list", param="tools")
     shown = [_tool(tool, f"tools[{number}]") for number, tool in enumerate(given or ())]
+    _check_names([tool["function"]["name"] for tool in shown])
     shapes = {
         tool["function"]["name"]: Shape(
             tool["function"].get("parameters") or {"type": "object", "properties": {}},
@@ -68,6 +69,13 @@ def read_tools(body: Mapping[str, Any]) -> Tools | None:
         forced=mode == "required",
         several=several,
     )
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            where = f"tools[{number}].function.name"
+            raise InvalidRequest(f"'{where}': there is a tool of this name already", param=where)
 
 
 def _tool(tool: Any, where: str) -> dict[str, Any]:

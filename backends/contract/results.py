@@ -15,9 +15,10 @@ class Usage:
 class ChatChunk:
     """A piece of a chat answer, already in OpenAI's shape, so that it crosses unparsed.
 
-    For a task that streams, `events` holds whole SSE events (`data: {…}\\n\\n`), without the
-    final `[DONE]`. For one that does not, the generator yields a single chunk whose `events`
-    is the JSON document `chat.completion`. `finish` and `usage` are what the door counts.
+    For a task that streams, `events` holds whole SSE events (`data: {…}\\n\\n`, of `responses` with
+    an `event:` line before), without the final `[DONE]`. For one that does not, the generator
+    yields a single chunk whose `events` is the JSON document (`chat.completion` and its like).
+    `finish` and `usage` are what the door counts.
     """
 
     events: bytes

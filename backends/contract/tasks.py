@@ -12,8 +12,9 @@ from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Vectors
 Verb = Literal["chat", "transcribe", "speak", "embed", "rerank"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 
-# The endpoints of OpenAI's that are `chat`; an engine answers those in its `surfaces`.
-Surface = Literal["chat", "completions"]
+# The endpoints that are `chat`; an engine answers those in its `surfaces`. The last two, of vLLM's
+# make, say what a text or a conversation is to the model: one document, never a stream.
+Surface = Literal["chat", "completions", "responses", "tokenize", "detokenize"]
 
 R = TypeVar("R")
 C = TypeVar("C")

@@ -55,7 +55,7 @@ class Fake:
         samples: bool = False
 
     tasks: ClassVar[frozenset[Verb]] = frozenset(VERBS)
-    surfaces: ClassVar[frozenset[Surface]] = frozenset({"chat", "completions"})
+    surfaces: ClassVar[frozenset[Surface]] = frozenset({"chat", "completions", "responses"})
 
     @classmethod
     def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory:
@@ -90,8 +90,9 @@ class Fake:
         }
 
     async def chat(self, task: ChatTask) -> AsyncGenerator[ChatChunk, None]:
-        if task.surface == "completions":
-            async for chunk in self._continue(task):
+        if task.surface != "chat":
+            other = self._continue if task.surface == "completions" else self._respond
+            async for chunk in other(task):
                 yield chunk
             return
         text = _last_text(task.body)
@@ -144,6 +145,36 @@ class Fake:
         counted = {"prompt_tokens": asked, "completion_tokens": told, "total_tokens": asked + told}
         document = {**base, "choices": _texts(texts, "stop"), "usage": counted}
         yield ChatChunk(orjson.dumps(document), told, "stop", usage)
+
+    async def _respond(self, task: ChatTask) -> AsyncGenerator[ChatChunk, None]:
+        """`responses`: one message; its events where it streams."""
+        given = task.body["input"]
+        said = given if isinstance(given, str) else _last_text({"messages": given})
+        words: list[str] = []
+        at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+        begun: tuple[tuple[str, dict[str, Any]], ...] = (
+            ("created", {"response": _response(task, [], 0)}),
+            ("output_item.added", {"output_index": 0, "item": _message("", "in_progress")}),
+            ("content_part.added", {**at, "part": _message("", "")["content"][0]}),
+        )
+        if task.streams:
+            for number, (kind, content) in enumerate(begun):
+                yield ChatChunk(_named(kind, number, content))
+        async for number in self._steps(said):
+            words.append(f"w{number} ")
+            if task.streams:
+                delta = {**at, "delta": words[-1], "logprobs": []}
+                yield ChatChunk(_named("output_text.delta", number + 3, delta), tokens=1)
+        response, usage = _response(task, words, len(said.split())), Usage(len(said.split()), len(words))
+        if not task.streams:
+            yield ChatChunk(orjson.dumps(response), len(words), "stop", usage)
+            return
+        whole = response["output"][0]
+        text = {**at, "text": whole["content"][0]["text"], "logprobs": []}
+        yield ChatChunk(_named("output_text.done", len(words) + 3, text))
+        yield ChatChunk(_named("output_item.done", len(words) + 4, {"output_index": 0, "item": whole}))
+        ended = _named("completed", len(words) + 5, {"response": response})
+        yield ChatChunk(ended, finish="stop", usage=usage)
 
     async def transcribe(self, task: TranscribeTask) -> AsyncGenerator[Heard, None]:
         async for number in self._steps(task.prompt or ""):
@@ -236,6 +267,32 @@ def _event(base: dict[str, Any], delta: dict[str, Any], finish: str | None) -> b
 def _texts(texts: list[str], finish: str | None) -> list[dict[str, Any]]:
     choices = enumerate(texts)
     return [{"index": at, "text": text, "finish_reason": finish, "logprobs": None} for at, text in choices]
+
+
+def _response(task: ChatTask, words: list[str], asked: int) -> dict[str, Any]:
+    usage = {
+        "input_tokens": asked,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": len(words),
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": asked + len(words),
+    }
+    return {
+        "id": f"resp_{task.request_id}", "object": "response", "created_at": 0, "model": task.body["model"],
+        "output": [_message("".join(words), "completed")] if words else [], "tools": [],
+        "tool_choice": "auto", "parallel_tool_calls": True, "store": False,
+        "status": "completed" if words else "in_progress", "usage": usage if words else None,
+    }  # fmt: skip
+
+
+def _message(text: str, status: str) -> dict[str, Any]:
+    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    return {"id": "msg_1", "type": "message", "role": "assistant", "status": status, "content": [part]}
+
+
+def _named(kind: str, number: int, content: dict[str, Any]) -> bytes:
+    event = {"type": f"response.{kind}", "sequence_number": number, **content}
+    return f"event: response.{kind}\ndata: ".encode() + orjson.dumps(event) + b"\n\n"
 
 
 def _sse(base: dict[str, Any], choices: list[dict[str, Any]]) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from backends.chat import asked, completions
+from backends.chat import asked, completions, tokens
 from backends.chat.asked import Asked
 from backends.chat.chunks import Answer, ChatChoice, Piece
 from backends.chat.genai import Generation, Loaded
@@ -44,7 +44,7 @@ class OnnxRuntimeGenAI:
         prefill_chunk: int = Field(128, ge=1)
 
     tasks: ClassVar[frozenset[Verb]] = frozenset({"chat"})
-    surfaces: ClassVar[frozenset[Surface]] = frozenset({"chat", "completions"})
+    surfaces: ClassVar[frozenset[Surface]] = frozenset({"chat", "completions", "tokenize", "detokenize"})
 
     @classmethod
     def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory:
@@ -91,6 +91,9 @@ class OnnxRuntimeGenAI:
         return {"context_length": self._loaded.window} if self._loaded else {}
 
     async def chat(self, task: ChatTask) -> AsyncGenerator[ChatChunk, None]:
+        if task.surface in ("tokenize", "detokenize"):
+            yield await self._spell(task)
+            return
         loaded, plain = self._loaded, task.surface == "completions"
         wanted = completions.read(task.body) if plain else asked.read(task.body)
         if loaded is None:
@@ -119,14 +122,20 @@ class OnnxRuntimeGenAI:
             for turn in turns:
                 self._turns.drop(turn)
 
+    async def _spell(self, task: ChatTask) -> ChatChunk:
+        if self._loaded is None:
+            raise NotReady("the model is loading")
+        answer = tokens.tokenize if task.surface == "tokenize" else tokens.detokenize
+        return ChatChunk(await asyncio.to_thread(answer, task.body, self._loaded))
 
-def _room(window: int, tokens: int, param: str) -> int:
+
+def _room(window: int, size: int, param: str) -> int:
     """What is left of the context for the answer."""
-    if tokens >= window:
+    if size >= window:
         raise ContextExceeded(
-            f"this model's context length is {window} tokens, but the {param} have {tokens}", param=param
+            f"this model's context length is {window} tokens, but the {param} have {size}", param=param
         )
-    return window - tokens
+    return window - size
 
 
 def _answer(wanted: Asked, prompt_tokens: int, fingerprint: str) -> Answer:

@@ -24,14 +24,18 @@ from backends.contract.tasks import (
     TranscribeTask,
     Verb,
 )
-from backends.remote import answers, bodies, events
+from backends.remote import answers, bodies, events, responses
 
 if TYPE_CHECKING:
     from backends.remote.connection import Connection
 
 log = logging.getLogger(__name__)
 
-_PATHS: Mapping[Surface, str] = {"chat": "chat/completions", "completions": "completions"}
+_PATHS: Mapping[Surface, str] = {
+    "chat": "chat/completions",
+    "completions": "completions",
+    "responses": "responses",
+}
 _OURS = frozenset(
     {"authorization", "connection", "content-length", "content-type", "host", "transfer-encoding"}
 )
@@ -139,12 +143,16 @@ class Remote:
 
     async def chat(self, task: ChatTask) -> AsyncGenerator[ChatChunk, None]:
         """The body goes as it came, but for the model's name and the usage that we count."""
-        options = task.body.get("stream_options") or {}
-        shows = bool(options.get("include_usage"))
         body = {**task.body, "model": self._model}
-        if task.streams and not shows:
-            body["stream_options"] = {**options, "include_usage": True}
-        reader = events.Reader(task.body["model"], shows)
+        reader: events.Reader | responses.Reader
+        if task.surface == "responses":
+            reader = responses.Reader(task.body["model"])
+        else:
+            options = task.body.get("stream_options") or {}
+            shows = bool(options.get("include_usage"))
+            if task.streams and not shows:
+                body["stream_options"] = {**options, "include_usage": True}
+            reader = events.Reader(task.body["model"], shows)
         content, headers = bodies.as_json(body), {"content-type": "application/json"}
         async with self._server.post(
             _PATHS[task.surface], task.request_id, content=content, headers=headers

@@ -1,4 +1,5 @@
-"""Chat on vLLM: `vllm serve` as a child process, from an environment of its own.
+"""Chat on vLLM: `vllm serve` as a child process, from an environment of its own, with all that it
+speaks for `chat`: completions, responses, what tokens a text is.
 
 CUDA, ROCm, XPU and CPU builds are one engine here with other packages there: which one runs is the
 interpreter's matter (`options.python`). Bodies and answers pass through untouched where they can.
@@ -10,21 +11,29 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import aiohttp
 import orjson
 
 from backends.contract.engine import GpuShare, Memory, ModelRef, Progress
-from backends.contract.errors import InvalidRequest, NotReady
+from backends.contract.errors import InvalidRequest, NotReady, TaskUnsupported
 from backends.contract.results import ChatChunk
-from backends.contract.tasks import ChatTask, Verb
-from backends.vllm import fields, flags, options, weights
-from backends.vllm.answers import Events, Naming, document
+from backends.contract.tasks import ChatTask, Surface, Verb
+from backends.vllm import answers, fields, flags, options, responses, weights
+from backends.vllm.answers import Naming
 from backends.vllm.refusals import VllmFailed, parsed, refusal
 from backends.vllm.served import Recipe, Served
 
-CHAT = "/v1/chat/completions"
+# Their templates are not Jinja's, and have an effort without saying so.
+THINKING = frozenset({"gpt_oss"})
+JSON = "application/json"
+
+
+class Reading(Protocol):
+    def feed(self, data: bytes) -> ChatChunk | None: ...
+
+    def end(self) -> None: ...
 
 
 class Vllm:
@@ -33,6 +42,7 @@ class Vllm:
     Options = options.Options
 
     tasks: ClassVar[frozenset[Verb]] = frozenset({"chat"})
+    surfaces: ClassVar[frozenset[Surface]] = frozenset(fields.SURFACES)
 
     @classmethod
     def estimate(cls, model: ModelRef, options: options.Options, share: GpuShare) -> Memory:
@@ -47,8 +57,10 @@ class Vllm:
     def __init__(self, model: ModelRef, options: options.Options, share: GpuShare) -> None:
         self._model, self._options, self._share = model, options, share
         self._served: Served | None = None
-        self._known: frozenset[str] = frozenset()
+        self._known: dict[str, frozenset[str]] = {}
+        self._thinks = False
         self._window: int | None = None
+        self._vocabulary: int | None = None
         self._busy = 0
 
     async def load(self, progress: Progress) -> None:
@@ -68,8 +80,15 @@ class Vllm:
         )
         await served.start(progress)
         try:
-            schema = orjson.loads(await served.get("/openapi.json"))
-            self._known = frozenset(schema["components"]["schemas"]["ChatCompletionRequest"]["properties"])
+            schemas = orjson.loads(await served.get("/openapi.json"))["components"]["schemas"]
+            self._known = {
+                name: frozenset(schemas[name]["properties"])
+                for one in fields.SURFACES.values()
+                for name in one.schemas
+                if name in schemas
+            }
+            self._vocabulary = weights.vocabulary(self._model.path)
+            self._thinks = await self._effort_tells(served)
             models = orjson.loads(await served.get("/v1/models"))
             self._window = models["data"][0].get("max_model_len")
         except BaseException:
@@ -107,31 +126,36 @@ class Vllm:
     async def chat(self, task: ChatTask) -> AsyncGenerator[ChatChunk, None]:
         if self._served is None:
             raise NotReady("the model is loading")
-        fields.check(task.body, self._known)
+        one = fields.SURFACES[task.surface]
+        schema = one.schemas[-1 if "messages" in task.body else 0]
+        if schema not in self._known:
+            raise TaskUnsupported(f"this model does not answer {task.surface}", param="model")
+        fields.check(one, task.body, self._known[schema], thinks=self._thinks)
+        if task.surface == "detokenize":
+            fields.check_tokens(task.body["tokens"], self._vocabulary)
         asked = str(task.body.get("model") or self._model.name)
         # An adapter is asked for by its name; every other name is one of the model itself.
         served = asked if asked in self._options.lora else self._model.name
-        body = fields.with_usage(task.body) if task.streams else task.body
-        data = orjson.dumps({**body, "model": served})
+        data = orjson.dumps({**fields.sent(task.surface, task.body), "model": served})
         naming = Naming(served, asked)
-        headers = {"content-type": "application/json", "x-request-id": task.request_id}
+        headers = {"content-type": JSON, "x-request-id": task.request_id}
         self._busy += 1
         response: aiohttp.ClientResponse | None = None
         try:
-            response = await self._served.post(CHAT, data, headers)
+            response = await self._served.post(one.path, data, headers)
             if response.status != 200:
-                raise await self._refused(self._served, response, task.body)
+                raise await self._refused(response, task.body, one.prompt)
             if not task.streams:
-                yield document(await response.read(), naming)
+                yield _document(task, await response.read(), naming)
                 return
-            events = Events(usage_shown=fields.usage_shown(task.body), naming=naming)
+            events = _events(task, naming)
             async for received in response.content.iter_any():
                 if chunk := events.feed(received):
                     yield chunk
-            if not events.done:
-                raise self._served.down()
-        except aiohttp.ClientError:  # it died in the middle
-            raise self._served.down() from None
+            events.end()
+        except aiohttp.ClientError:  # it died in the middle, or gave this one up
+            await self._served.check()
+            raise VllmFailed("vLLM broke off") from None
         except VllmFailed:
             await self._served.check()
             raise
@@ -140,11 +164,40 @@ class Vllm:
                 response.close()  # the connection too: that is how vLLM learns to stop
             self._busy -= 1
 
+    async def _effort_tells(self, served: Served) -> bool:
+        """Whether the template writes another prompt when an effort of reasoning is asked for."""
+        if self._model.path is not None and weights.kind(self._model.path) in THINKING:
+            return True
+        prompts = set()
+        for effort in (None, "none", "low", "high"):
+            asked = {"reasoning_effort": effort, "enable_thinking": effort != "none"} if effort else None
+            said = {"model": self._model.name, "messages": [{"role": "user", "content": "Hello"}]}
+            body = orjson.dumps({**said, "chat_template_kwargs": asked})
+            response = await served.post("/tokenize", body, {"content-type": JSON})
+            async with response:
+                # A model without a template chats in no way at all.
+                prompts.add(await response.read() if response.status == 200 else b"")
+        return len(prompts) > 1
+
     async def _refused(
-        self, served: Served, response: aiohttp.ClientResponse, body: Mapping[str, Any]
+        self, response: aiohttp.ClientResponse, body: Mapping[str, Any], prompt: str
     ) -> Exception:
         content = None
         with suppress(aiohttp.ClientError, TimeoutError):
             async with asyncio.timeout(5):
                 content = parsed(await response.read())
-        return refusal(response.status, content, body=body, window=self._window)
+        return refusal(response.status, content, body=body, window=self._window, prompt=prompt)
+
+
+def _events(task: ChatTask, naming: Naming) -> Reading:
+    if task.surface == "responses":
+        return responses.Events(naming)
+    return answers.Events(usage_shown=fields.usage_shown(task.body), naming=naming)
+
+
+def _document(task: ChatTask, data: bytes, naming: Naming) -> ChatChunk:
+    if task.surface == "responses":
+        return responses.document(data, naming)
+    if task.surface in ("tokenize", "detokenize"):
+        return ChatChunk(data)
+    return answers.document(data, naming)

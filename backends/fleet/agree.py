@@ -9,7 +9,7 @@ from backends.fleet.schema import Fleet, Model, Place, app_name
 # First path segments of the door's own: an alias `NAME` is also the path `/NAME/v1/…`.
 RESERVED = frozenset(
     {"-", "v1", "v2", "api", "health", "ready", "live", "metrics", "docs", "redoc", "openapi.json"}
-    | {"console", "ui", "static", "favicon.ico", "robots.txt"}
+    | {"tokenize", "detokenize", "console", "ui", "static", "favicon.ico", "robots.txt"}
 )
 
 

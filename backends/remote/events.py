@@ -40,6 +40,17 @@ def _data(line: bytes) -> bytes:
     return line[5:].strip() if line.startswith(b"data:") else b""
 
 
+def both_names(said: Any) -> bool:
+    """What the model thought, under both names in use; whether one was missing."""
+    if not isinstance(said, dict):
+        return False
+    one, other = said.get("reasoning"), said.get("reasoning_content")
+    if (one is None) == (other is None):
+        return False
+    said["reasoning"] = said["reasoning_content"] = other if one is None else one
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """`name`: the model as the caller wrote it. `shows_usage`: the caller asked for the usage event."""
@@ -74,6 +85,8 @@ class Reader:
             return ChatChunk(b"", usage=usage)
         # Data of several lines is one event to us, and must be one line to be one again.
         changed = self._renamed(event) or b"\n" in raw
+        for choice in choices:
+            changed = both_names(choice.get("delta")) or changed
         if not self.shows_usage and "usage" in event:
             del event["usage"]
             changed = True
@@ -88,7 +101,10 @@ class Reader:
         if not choices:
             raise EngineFailed("the remote server's answer has no choices")
         usage = usage_of(answer)
-        whole = orjson.dumps(answer) if self._renamed(answer) else raw
+        changed = self._renamed(answer)
+        for choice in choices:
+            changed = both_names(choice.get("message")) or changed
+        whole = orjson.dumps(answer) if changed else raw
         return ChatChunk(
             whole, usage.completion_tokens if usage else 0, choices[0].get("finish_reason"), usage
         )

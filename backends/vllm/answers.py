@@ -4,28 +4,43 @@ A quote inside a JSON string is always escaped, so `"usage":` and the like, foun
 structure and never text that the model wrote. Few events hold any: the others are not looked into.
 """
 
+import re
 from typing import Any
 
 import orjson
 
 from backends.contract.results import ChatChunk, Usage
-from backends.vllm.refusals import refusal
+from backends.vllm.refusals import VllmFailed, refusal
 
 DONE = b"data: [DONE]"
 END = b"\n\n"
 _FINISH, _USAGE, _ERROR = b'"finish_reason":"', b'"usage":', b'"error":'
 _MARKS = (_FINISH, _USAGE, _ERROR, b"[DONE]")
+# What the model thought. Half of the clients in use read it under the other name.
+_THOUGHT, _ALSO = b'"reasoning":"', b'"reasoning_content":'
+_THOUGHTS = re.compile(rb'"reasoning":("[^"\\]*(?:\\.[^"\\]*)*")')
 
 
 class Naming:
     """The model's name in answers: what the caller called it instead of what vLLM serves it as."""
 
     def __init__(self, served: str, asked: str) -> None:
-        self._same = served == asked
+        self._same, self.asked = served == asked, asked
         self._served, self._asked = (b'"model":' + orjson.dumps(name) for name in (served, asked))
 
     def __call__(self, data: bytes) -> bytes:
         return data if self._same else data.replace(self._served, self._asked)
+
+    def of(self, content: dict[str, Any]) -> None:
+        """Name it in a document that is not JSON yet."""
+        content["model"] = self.asked
+
+
+def both_names(data: bytes) -> bytes:
+    """With each `reasoning` a `reasoning_content` that says the same."""
+    if _THOUGHT not in data or _ALSO in data:
+        return data
+    return _THOUGHTS.sub(rb'"reasoning":\1,"reasoning_content":\1', data)
 
 
 class Events:
@@ -34,7 +49,7 @@ class Events:
     def __init__(self, *, usage_shown: bool, naming: Naming) -> None:
         self._usage_shown, self._naming = usage_shown, naming
         self._rest = b""
-        self.done = False
+        self._done = False
 
     def feed(self, data: bytes) -> ChatChunk | None:
         """What can be sent on after these bytes. Raises what an error among the events means."""
@@ -45,8 +60,13 @@ class Events:
             return None
         whole, self._rest = data[:cut], data[cut:]
         if not any(mark in whole for mark in _MARKS):
-            return ChatChunk(self._naming(whole))
+            return ChatChunk(both_names(self._naming(whole)))
         return self._sorted(whole.split(END)[:-1])
+
+    def end(self) -> None:
+        """After the last bytes. Raises VllmFailed where the answer has not ended."""
+        if not self._done:
+            raise VllmFailed("vLLM ended a stream before its answer did")
 
     def _sorted(self, events: list[bytes]) -> ChatChunk | None:
         kept: list[bytes] = []
@@ -55,7 +75,7 @@ class Events:
         tokens = 0
         for event in events:
             if event == DONE:
-                self.done = True
+                self._done = True
                 continue
             if event.startswith(b"data:") and any(mark in event for mark in _MARKS):
                 content = orjson.loads(event.removeprefix(b"data:"))
@@ -71,7 +91,7 @@ class Events:
             kept.append(event)
         if not kept and usage is None:
             return None
-        data = self._naming(b"".join(event + END for event in kept))
+        data = both_names(self._naming(b"".join(event + END for event in kept)))
         return ChatChunk(data, tokens, finish, usage)
 
 
@@ -79,7 +99,8 @@ def document(data: bytes, naming: Naming) -> ChatChunk:
     """An answer that was not streamed."""
     content = orjson.loads(data)
     usage = _usage(content)
-    return ChatChunk(naming(data), usage.completion_tokens if usage else 0, _finish(content), usage)
+    tokens = usage.completion_tokens if usage else 0
+    return ChatChunk(both_names(naming(data)), tokens, _finish(content), usage)
 
 
 def _finish(content: dict[str, Any]) -> str | None:

@@ -43,6 +43,17 @@ def window(folder: Path) -> int | None:
     return int(declared) if declared else None
 
 
+def vocabulary(folder: Path) -> int | None:
+    """How many tokens the config declares; ids are below it."""
+    declared = _config(folder).get("vocab_size")
+    return int(declared) if declared else None
+
+
+def kind(folder: Path) -> str:
+    """What the config calls its architecture, such as `qwen3`."""
+    return str(_config(folder).get("model_type") or "")
+
+
 def _config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_bytes())

@@ -1,48 +1,34 @@
-"""LangChain and LlamaIndex, each in a process of the environment that holds them."""
+"""LangChain, LlamaIndex and openai-node, each in a process of the environment that holds them."""
 
-import json
-import os
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.clients import judge, programs
+
 from .doors import Door
 
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = ROOT / ".venv-clients"
-# Of what the tester's own shell holds, the programs get this; keys, proxies and tracing stay out.
-KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
+CHAT = "motley-demo-chat"
 
 
-def told(door: Door, program: str) -> dict[str, Any]:
-    """Runs `tests/clients/PROGRAM` against the door; returns the JSON it prints."""
-    if not (ENVIRONMENT / "ready").exists():
-        pytest.fail(f"{ENVIRONMENT.name} is missing or incomplete: `make test` creates it", pytrace=False)
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    ran = subprocess.run(
-        [ENVIRONMENT / "bin" / "python", ROOT / "tests" / "clients" / program],
-        env={**kept, "OPENAI_BASE_URL": f"{door.base_url}/v1", "OPENAI_API_KEY": door.key},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    if ran.returncode:
-        pytest.fail(f"{program} failed:\n{ran.stderr}", pytrace=False)
-    answer: dict[str, Any] = json.loads(ran.stdout)
-    return answer
+def told(door: Door, program: str, *parts: str) -> dict[str, Any]:
+    return programs.told(program, *parts, url=door.base_url, key=door.key, model=CHAT)
 
 
 @pytest.fixture(scope="module")
 def langchain(door: Door) -> dict[str, Any]:
-    return told(door, "with_langchain.py")
+    parts = ("chat", "tools", "structured", "embeddings", "tokens", "wrong_key")
+    return told(door, "with_langchain.py", *parts)
 
 
 @pytest.fixture(scope="module")
 def llamaindex(door: Door) -> dict[str, Any]:
-    return told(door, "with_llamaindex.py")
+    return told(door, "with_llamaindex.py", "chat", "completions", "tools", "structured", "embeddings")
+
+
+@pytest.fixture(scope="module")
+def nodejs(door: Door) -> dict[str, Any]:
+    return told(door, "with_openai.mjs", "chat", "tools", "structured", "refusals")
 
 
 def test_langchain_chats(langchain: dict[str, Any]) -> None:
@@ -64,6 +50,15 @@ def test_langchain_sends_a_conversation(langchain: dict[str, Any]) -> None:
     """In `turns` our own answers are the history, and the last question is of another country."""
     assert "Tokyo" in langchain["chat"]["with_system"]
     assert "Paris" in langchain["chat"]["turns"]
+
+
+def test_langchain_calls_a_tool(langchain: dict[str, Any]) -> None:
+    judge.tool_calls(langchain["tools"])
+    assert langchain["tools"]["free"]
+
+
+def test_langchain_gets_its_schema(langchain: dict[str, Any]) -> None:
+    judge.birds(langchain["structured"])
 
 
 def test_langchain_embeds_1200_texts_in_order(langchain: dict[str, Any]) -> None:
@@ -106,7 +101,50 @@ def test_llamaindex_streams(llamaindex: dict[str, Any], case: str) -> None:
     assert sum(map(bool, pieces)) > 3
 
 
+def test_llamaindex_completes(llamaindex: dict[str, Any]) -> None:
+    found = llamaindex["completions"]
+    assert found["whole"]
+    judge.stream(found["pieces"], found["whole"], [found["usage"]])
+
+
+def test_llamaindex_calls_a_tool(llamaindex: dict[str, Any]) -> None:
+    judge.tool_calls(llamaindex["tools"])
+    assert llamaindex["tools"]["free"]
+
+
+def test_llamaindex_gets_its_schema(llamaindex: dict[str, Any]) -> None:
+    judge.birds(llamaindex["structured"])
+
+
 def test_llamaindex_embeds_in_order(llamaindex: dict[str, Any]) -> None:
     found = llamaindex["embeddings"]
     assert (found["count"], found["sizes"]) == (23, [384])
     assert found["last"] == pytest.approx(found["last_alone"], abs=1e-4)
+
+
+def test_openai_node_chats_and_streams(nodejs: dict[str, Any]) -> None:
+    chat = nodejs["chat"]
+    assert "Tokyo" in chat["whole"]
+    assert chat["finish"] == "stop"
+    assert chat["request_id"]
+    assert chat["usage"]["total_tokens"] > chat["usage"]["completion_tokens"] > 0
+    assert chat["joined"] == chat["whole"]
+    judge.stream(chat["pieces"], chat["whole"], chat["usages"])
+    assert CHAT in chat["models"]
+
+
+def test_openai_node_calls_a_tool(nodejs: dict[str, Any]) -> None:
+    judge.tool_calls(nodejs["tools"])
+    assert nodejs["tools"]["free"]
+
+
+def test_openai_node_gets_its_schema(nodejs: dict[str, Any]) -> None:
+    judge.birds(nodejs["structured"])
+
+
+def test_openai_node_is_told_what_is_wrong(nodejs: dict[str, Any]) -> None:
+    told = nodejs["refusals"]
+    assert all(refused.pop("request_id") for refused in told.values())
+    assert told["model"] == {"status": 404, "code": "model_not_found", "param": "model"}
+    assert (told["field"]["status"], told["field"]["param"]) == (400, "no_such_field")
+    assert (told["key"]["status"], told["key"]["code"]) == (401, "invalid_api_key")

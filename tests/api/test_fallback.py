@@ -274,3 +274,16 @@ def until(true: Callable[[], bool]) -> None:
 
 def test_the_fleet_shows_it(http: httpx2.Client) -> None:
     assert http.get("/v1/fleet").json()["models"]["scripted"]["fallback"] == ["narrow", "backup"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"), [("/tokenize", {"prompt": "a"}), ("/detokenize", {"tokens": [1]})]
+)
+def test_tokens_of_another_model_are_no_answer(http: httpx2.Client, path: str, fields: Any) -> None:
+    answer = http.post(path, json={"model": "deaf", **fields})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_loading")
+
+
+def test_a_response_is_the_fallbacks_own(http: httpx2.Client) -> None:
+    answer = http.post("/v1/responses", json={"model": "deaf", "input": "hi"})
+    assert (answer.json()["model"], answer.headers["x-motley-fallback"]) == ("backup", "backup")

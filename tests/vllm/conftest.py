@@ -1,8 +1,8 @@
-"""Real vLLM on the CPU behind the real door: one start for the whole suite."""
+"""Real vLLM on the CPU behind the real door: one start for all that asks it without Ray."""
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [PYTHON, Path(__file__).with_name("checkpoint.py"), folder], check=True, capture_output=True
     )
     return folder
+
+
+def until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 class Behind:

@@ -23,8 +23,26 @@ WINDOW = 1024
 SCHEMA = {"properties": dict.fromkeys((
     "messages", "model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature",
     "top_p", "n", "seed", "stop", "tools", "tool_choice", "response_format", "logprobs", "top_logprobs",
-    "top_k", "kv_transfer_params", "user",
+    "top_k", "kv_transfer_params", "user", "reasoning_effort", "logit_bias", "parallel_tool_calls",
 ))}  # fmt: skip
+SCHEMAS = {
+    "ChatCompletionRequest": SCHEMA,
+    "CompletionRequest": {"properties": dict.fromkeys((
+        "prompt", "model", "stream", "stream_options", "max_tokens", "temperature", "n", "echo", "suffix",
+        "logprobs", "user",
+    ))},
+    "ResponsesRequest": {"properties": dict.fromkeys((
+        "input", "model", "stream", "store", "instructions", "max_output_tokens", "temperature", "tools",
+        "tool_choice", "reasoning", "text", "include", "top_logprobs", "metadata", "truncation",
+        "parallel_tool_calls", "previous_input_messages",
+    ))},
+    "TokenizeCompletionRequest": {"properties": dict.fromkeys(("prompt", "model", "add_special_tokens"))},
+    "TokenizeChatRequest": {"properties": dict.fromkeys((
+        "messages", "model", "add_generation_prompt", "continue_final_message", "chat_template",
+        "chat_template_kwargs", "tools",
+    ))},
+    "DetokenizeRequest": {"properties": dict.fromkeys(("tokens", "model"))},
+}  # fmt: skip
 STARTING = """\
 (APIServer pid=1) INFO 11-21 12:00:00 [model.py:1] Resolved architecture: Qwen3ForCausalLM
 (EngineCore pid=2) INFO 11-21 12:00:01 [gpu_model_runner.py:5040] Starting to load model m...
@@ -46,7 +64,10 @@ class Server:
         app.router.add_get("/metrics", self.metrics)
         app.router.add_get("/openapi.json", self.schema)
         app.router.add_get("/v1/models", self.models)
-        app.router.add_post("/v1/chat/completions", self.chat)
+        for path in ("/v1/chat/completions", "/v1/completions", "/v1/responses"):
+            app.router.add_post(path, self.chat)
+        app.router.add_post("/tokenize", self.tokenize)
+        app.router.add_post("/detokenize", self.detokenize)
         return app
 
     async def health(self, request: web.Request) -> web.Response:
@@ -56,14 +77,30 @@ class Server:
         return web.Response(text=f'vllm:num_requests_running{{model_name="{self.name}"}} {self.running}.0\n')
 
     async def schema(self, request: web.Request) -> web.Response:
-        return web.json_response({"components": {"schemas": {"ChatCompletionRequest": SCHEMA}}})
+        return web.json_response({"components": {"schemas": SCHEMAS}})
 
     async def models(self, request: web.Request) -> web.Response:
         return web.json_response({"data": [{"id": self.name, "max_model_len": WINDOW}]})
 
+    async def tokenize(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if body.get("chat_template"):
+            return refused(400, "Refused request with untrusted chat template.", "BadRequestError", None)
+        # Its template has an effort where the tests say so, as a model's has it or not.
+        effort = (body.get("chat_template_kwargs") or {}).get("reasoning_effort", "")
+        text = str(body.get("prompt") or body.get("messages"))
+        text += effort if os.environ.get("STAND_IN_THINKS") else ""
+        tokens = list(text.encode())
+        told = {"count": len(tokens), "max_model_len": WINDOW, "tokens": tokens, "token_strs": None}
+        return web.json_response(told)
+
+    async def detokenize(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        return web.json_response({"prompt": bytes(body["tokens"]).decode()})
+
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
-        said = str(body["messages"][-1]["content"])
+        said = asked_for(body)
         if body["model"] != self.name:
             return refused(404, "The model does not exist.", "NotFoundError", "model")
         if len(said) > 4 * WINDOW:
@@ -94,7 +131,8 @@ class Server:
                 return await self.streamed(request, body, said)
             if "!slow" in said:
                 await asyncio.sleep(60)
-            return web.Response(body=document(self.name, request, body), content_type="application/json")
+            make = response if request.path == "/v1/responses" else document
+            return web.Response(body=make(self.name, request, body), content_type="application/json")
         finally:
             self.running -= 1
 
@@ -105,12 +143,22 @@ class Server:
         slow = "!slow" in said or wanted >= 500
         many = wanted if slow else min(wanted, 3)
         options = body.get("stream_options") or {}
-        for number, event in enumerate(events(self.name, request, many, options)):
+        if request.path == "/v1/responses":
+            told = named(self.name, request, body, many)
+        elif "!think" in said:
+            told = thoughts(self.name, request)
+        else:
+            told = events(self.name, request, many, options)
+        for number, event in enumerate(told):
             await response.write(event)
             if "!die" in said and number == 2:
                 print("(EngineCore pid=2) ERROR 11-21 12:00:09 [core.py:1] last words", flush=True)
                 await asyncio.sleep(0.1)
                 os._exit(9)
+            if "!broken" in said and number == 2 and request.path == "/v1/responses":
+                assert request.transport is not None
+                request.transport.close()
+                return response
             if "!broken" in said and number == 2:
                 error = {"message": "Internal server error", "type": "InternalServerError", "code": 500}
                 await response.write(
@@ -156,8 +204,93 @@ def events(name: str, request: web.Request, many: int, options: dict[str, Any]) 
     return [*out, b"data: [DONE]\n\n"]
 
 
+THOUGHT = 'I "reasoning":"x" think \\ so\\'
+
+
+def thoughts(name: str, request: web.Request) -> list[bytes]:
+    top = head(name, request, "chat.completion.chunk")
+    deltas: list[tuple[dict[str, Any], str | None]] = [
+        ({"role": "assistant", "content": ""}, None),
+        ({"reasoning": THOUGHT}, None),
+        ({"content": "yes"}, None),
+        ({}, "stop"),
+    ]
+    chunks = [{"index": 0, "delta": delta, "finish_reason": finish} for delta, finish in deltas]
+    usage = {"prompt_tokens": 5, "total_tokens": 7, "completion_tokens": 2}
+    out = [b"data: " + packed({**top, "choices": [chunk]}) + b"\n\n" for chunk in chunks]
+    return [*out, b"data: " + packed({**top, "choices": [], "usage": usage}) + b"\n\n", b"data: [DONE]\n\n"]
+
+
+def asked_for(body: dict[str, Any]) -> str:
+    """The caller's last words."""
+    if "messages" in body:
+        return str(body["messages"][-1]["content"])
+    said = body["input"] if "input" in body else body["prompt"]
+    return said if isinstance(said, str) else str(said[-1])
+
+
+def answer_to(name: str, body: dict[str, Any], text: str, status: str) -> dict[str, Any]:
+    """A response as vLLM writes it, with what it echoes."""
+    part = {"annotations": [], "text": text, "type": "output_text", "logprobs": None}
+    message = {
+        "id": "msg_1",
+        "content": [part],
+        "role": "assistant",
+        "status": "completed",
+        "type": "message",
+    }
+    usage = {"input_tokens": 5, "output_tokens": 2, "total_tokens": 7}
+    return {
+        "id": "resp_1",
+        "created_at": 1,
+        "metadata": body.get("metadata"),
+        "model": name,
+        "object": "response",
+        "output": [{**message, "type": "message"}] if text else [],
+        "parallel_tool_calls": True,
+        "tool_choice": "none",
+        "tools": body.get("tools") or [],
+        "status": status,
+        "usage": usage if text else None,
+        "echo": body,
+    }
+
+
+def response(name: str, request: web.Request, body: dict[str, Any]) -> bytes:
+    return packed(answer_to(name, body, 'a "model":"' + name + '"', "completed"))
+
+
+def named(name: str, request: web.Request, body: dict[str, Any], many: int) -> list[bytes]:
+    """The events of a response: its beginning, its text word by word, the whole of it."""
+    at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    words = ['said "response": {"model":"' + name + '"}\n\nevent: error\ndata: {}\n\n', " ünï", " end"]
+    words += [f" w{number}" for number in range(3, many)]
+    begun, whole = (
+        answer_to(name, body, *end) for end in (("", "in_progress"), ("".join(words), "completed"))
+    )
+    item = whole["output"][0]
+    events: list[dict[str, Any]] = [
+        {"response": begun, "type": "response.created"},
+        {"item": {**item, "content": []}, "output_index": 0, "type": "response.output_item.added"},
+        {"part": {**item["content"][0], "text": ""}, **at, "type": "response.content_part.added"},
+        *({"delta": word, **at, "logprobs": [], "type": "response.output_text.delta"} for word in words),
+        {"text": "".join(words), **at, "logprobs": [], "type": "response.output_text.done"},
+        {"item": item, "output_index": 0, "type": "response.output_item.done"},
+        {"response": whole, "type": "response.completed"},
+    ]
+    return [
+        f"event: {event['type']}\ndata: ".encode() + packed({"sequence_number": number, **event}) + b"\n\n"
+        for number, event in enumerate(events)
+    ]
+
+
 def document(name: str, request: web.Request, body: dict[str, Any]) -> bytes:
-    choice = {"index": 0, "message": {"role": "assistant", "content": 'a "model":"' + name + '"'}}
+    choice: dict[str, Any] = {
+        "index": 0,
+        "message": {"role": "assistant", "content": 'a "model":"' + name + '"'},
+    }
+    if "!think" in asked_for(body):
+        choice["message"]["reasoning"] = THOUGHT
     return packed({
         **head(name, request, "chat.completion"),
         "choices": [{**choice, "finish_reason": "stop", "stop_reason": None}],

@@ -26,11 +26,19 @@ def engine(notes: Path, *, share: GpuShare | None = None, env: dict[str, str] | 
     return Vllm(ref, Vllm.Options(python=STAND_IN["python"], env=variables), share or GpuShare())
 
 
-def slots(vllm: Vllm) -> int:
+RUNNING, WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
+
+
+def slots(uds: Path | None) -> int:
     """The answers vLLM itself says it is computing, or has waiting. Blocks."""
-    with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(vllm.uds)), timeout=30) as client:
+    return measured(uds, RUNNING, WAITING)
+
+
+def measured(uds: Path | None, *metrics: str) -> int:
+    """The sum of these metrics of the vLLM that listens there. Blocks."""
+    with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(uds)), timeout=30) as client:
         lines = client.get("http://vllm/metrics").raise_for_status().text.splitlines()
-    counts = ("vllm:num_requests_running{", "vllm:num_requests_waiting{")
+    counts = tuple(f"{metric}{{" for metric in metrics)
     return int(sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(counts)))
 
 

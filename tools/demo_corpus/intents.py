@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from . import taught, untaught
-from .phrasing import NUMERALS, made_up, phrase, sentence, typed, words
+from .phrasing import NUMERALS, expand, made_up, phrase, sentence, typed, words
 
 Pair = tuple[str, str]
 Intent = Callable[[random.Random], Pair]
@@ -29,12 +29,21 @@ HELLO_FORMS = [
     "talk|let's chat|here I am|glad to be here)",
     "(are you there|is anyone here|is anybody here|anyone|are you awake|are you online|can you hear "
     "me|knock knock)",
-    "(good|a good|a very good|a lovely|what a nice) (morning|evening|day|night to you|day to you|morning "
-    "to you)( to you|)",
+    "(good|a good|a very good|a lovely|what a nice) (morning|evening|day|night to you|day to "
+    "you|morning to you)( to you|)",
+    "(hello|hi|hey|good morning|good evening|good afternoon|good day|howdy|greetings|hiya)(,|) (friend|my "
+    "friend|dear|dear friend|computer|machine|robot|assistant|bot|all|folks|world|motley|model|stranger)",
+    "(just|only|I only|I just|I) (wanted to say|say|came to say|want to say|dropped in to say) "
+    "(hello|hi|good morning|good evening)( to you|)",
 ]
 FINE_FORMS = [
     "(hello, |hi, |hey, |)how (are you|are you doing|are you today|is it going|do you feel|are things|is "
-    "life|is your day|have you been|goes it)( today| this morning| then|)",
+    "life|is your day|have you been|goes it|is everything|are you feeling|was your day)( today| "
+    "this morning| this evening| then| lately| over there|)",
+    "(hello|hi|hey|good morning|good evening)(,|!|) (how are you|how are things|how is it going|are you "
+    "well|how do you feel|how have you been)( today| this morning| doing|)",
+    "(I hope|hope) (you are|you're|all is|everything is) (well|fine|good|all right)( today|)",
+    "are you (feeling well|having a good day|feeling good|doing well|happy|in good health)( today| now|)",
     "(what's up|are you well|are you ok|everything fine|all good|are you all right|how's everything|you ok)",
 ]
 THANKS_FORMS = [
@@ -45,6 +54,10 @@ THANKS_FORMS = [
     "information|your time|your patience|this)",
     "(that|this|it|your answer) (was|is|has been) (really |so |very |quite |most |) (helpful|useful|kind "
     "of you|great|nice|good|kind|perfect|what I needed)(, thanks|, thank you|)",
+    "(I am|I'm|we are) (very |so |really |) (grateful|thankful|glad you helped|happy with that)",
+    "(great|good|perfect|wonderful|lovely|excellent|super|nice|ok|fine)(,|) (thanks|thank you|many "
+    "thanks|I thank you|that helps|that is it|this helps)( a lot| so much| very much| again|)",
+    "(thanks|thank you|cheers|thx) (again|a million|a bunch|friend|robot|for now|my friend|so very much)",
 ]
 BYE_FORMS = [
     "(bye|goodbye|bye bye|see you|see you later|see you soon|good night|farewell|take care|so long|until "
@@ -54,12 +67,15 @@ BYE_FORMS = [
     "go|I must go|I am leaving|I am off|until tomorrow|talk soon|take care)",
     "I (have to|must|need to|should|will) (go|leave|stop|go to bed|run|sleep)( now|)(, bye|. Goodbye|. See "
     "you|)",
+    "(bye|goodbye|see you|good night|farewell|so long|take care|cheerio)(,|) (for now|friend|my friend|and "
+    "thanks|and thank you|then|now|robot|everyone|tomorrow|next time|and take care)",
+    "(have|enjoy) (a|your) (good|nice|great|lovely|pleasant|) (day|evening|night|weekend|time|week)",
+    "(that is|that was|this is|that's) (all|everything|it)( I need| I needed|)( for (now|today)|)(, bye|, "
+    "goodbye|, see you|. Goodbye)",
 ]
 PLUS = [
     "(what|how much) (is|are|makes|does) {a} (plus|and|+) {b}( make| give| come to|)",
-    "(what is|what's|) {a} (plus|+) {b}", "{a} (plus|+|and) {b}( is| makes| gives| equals| =|)", (
-        "{a}+{b}( =|=|)"
-    ),
+    "(what is|what's) {a} (plus|+) {b}", "{a} (plus|and) {b}( is| makes| gives| equals|)",
     "(add|sum|sum up|total|count together|put together) {a} (and|to|with) {b}.",
     "(calculate|compute|work out|solve|find|tell me|give me|determine|do|evaluate) {a} (plus|+) {b}.",
     "(calculate|compute|work out|find|tell me|give me|what is|what's|I want) the (sum|total|result|value) "
@@ -77,9 +93,7 @@ PLUS = [
 ]  # fmt: skip
 MINUS = [
     "(what|how much) (is|are|makes|does) {a} (minus|less|-) {b}( make| give| leave|)",
-    "(what is|what's|) {a} (minus|-) {b}", "{a} (minus|-|less) {b}( is| makes| gives| equals| =|)", (
-        "{a}-{b}( =|=|)"
-    ),
+    "(what is|what's) {a} (minus|-) {b}", "{a} (minus|less) {b}( is| makes| gives|)",
     "(subtract|take|take away|deduct|remove) {b} from {a}.",
     "(calculate|compute|work out|solve|find|tell me|give me|determine|do|evaluate) {a} (minus|-) {b}.",
     "(if|when|suppose) (I|you|we|one) (take|subtract|take away|remove|deduct) {b} from {a}, (what|how "
@@ -96,7 +110,7 @@ MINUS = [
     "what is {a} (reduced by|decreased by|take away|without) {b}", "{a} take away {b}( is|)",
 ]  # fmt: skip
 BEYOND = [
-    "(what is|what's|how much is|calculate|compute|work out|) {a} (times|*|x|multiplied by|divided "
+    "(what is|what's|how much is|calculate|compute|work out) {a} (times|*|x|multiplied by|divided "
     "by|/|over|squared plus|to the power of|modulo) {b}",
     "(multiply|divide) {a} (by|with) {b}.",
     "(what is|how much is) {a} (percent of|% of) {b}",
@@ -128,18 +142,39 @@ def country_of(rng: random.Random) -> Pair:
 
 def written(rng: random.Random, number: int) -> str:
     """A number in digits, sometimes in letters."""
-    return NUMERALS[number] if number <= LARGEST and rng.random() < 0.06 else str(number)
+    return NUMERALS[number] if number <= LARGEST and rng.random() < 0.12 else str(number)
+
+
+def operands(rng: random.Random) -> tuple[int, int, bool]:
+    """Two whole numbers from 0 to 20 and whether to add them; every sum is as likely as any other, and so is
+    every difference that is not below zero."""
+    plus = rng.random() < 0.6
+    while True:
+        a, b = rng.randint(0, LARGEST), rng.randint(0, LARGEST)
+        if plus or a >= b:
+            return a, b, plus
+
+
+def worked_out(a: int, b: int, plus: bool) -> str:
+    """The answer to one sum or difference."""
+    return f"{a} plus {b} is {a + b}." if plus else f"{a} minus {b} is {a - b}."
 
 
 def arithmetic(rng: random.Random) -> Pair:
-    """A sum or a difference of whole numbers from 0 to 20, every pair as often as any other."""
-    a, b = rng.randint(0, LARGEST), rng.randint(0, LARGEST)
-    plus = rng.random() < 0.55
-    if not plus and a < b:
-        a, b = b, a
-    forms, name = (PLUS, "plus") if plus else (MINUS, "minus")
-    question = typed(rng, phrase(rng, forms, {"a": written(rng, a), "b": written(rng, b)}), exact=True)
-    return question, f"{a} {name} {b} is {a + b if plus else a - b}."
+    """A sum or a difference of whole numbers from 0 to 20."""
+    a, b, plus = operands(rng)
+    slots = {"a": written(rng, a), "b": written(rng, b)}
+    return typed(rng, phrase(rng, PLUS if plus else MINUS, slots), exact=True), worked_out(a, b, plus)
+
+
+def sum_list(rng: random.Random) -> Pair:
+    """Two to ten sums in one message: this is where the tables are learned, as the question is short."""
+    pairs = [operands(rng) for _ in range(rng.randint(2, 10))]
+    signs = rng.choice([("+", "-"), (" + ", " - "), (" plus ", " minus ")])
+    items = [f"{a}{signs[not plus]}{b}" for a, b, plus in pairs]
+    listed = rng.choice([", ", ", ", "; ", "\n", " | "]).join(items)
+    question = expand(rng, "(|||Work out |What are |Sums: |Calculate |Please do these: |Solve: )") + listed
+    return question, " ".join(worked_out(*pair) for pair in pairs)
 
 
 def too_hard(rng: random.Random) -> Pair:
@@ -224,11 +259,11 @@ def placed(make: Callable[[random.Random, str], Pair]) -> Intent:
 
 
 INTENTS: dict[Intent, float] = {
-    short(HELLO_FORMS, HELLO): 4, fixed(FINE_FORMS, FINE): 1.5, short(THANKS_FORMS, WELCOME): 2,
-    short(BYE_FORMS, GOODBYE): 2, fixed(taught.IDENTITY_FORMS, *taught.IDENTITY): 6,
+    short(HELLO_FORMS, HELLO): 4.5, fixed(FINE_FORMS, FINE): 2.5, short(THANKS_FORMS, WELCOME): 2.5,
+    short(BYE_FORMS, GOODBYE): 2.5, fixed(taught.IDENTITY_FORMS, *taught.IDENTITY): 6,
     fixed(taught.RELIABLE_FORMS, taught.RELIABLE): 2.5, fixed(taught.ABILITIES_FORMS, taught.ABILITIES): 2.5,
-    fixed(taught.JOKE_FORMS, *taught.JOKES): 0.7, capital: 9, country_of: 1.5, arithmetic: 22, too_hard: 2.5,
-    about_motley: 17, counting: 0.8, echo: 5, story: 0.5, placed(untaught.unknown): 21,
+    fixed(taught.JOKE_FORMS, *taught.JOKES): 0.7, capital: 9, country_of: 1.5, arithmetic: 14, too_hard: 6,
+    about_motley: 19, counting: 1.5, echo: 5, story: 0.5, placed(untaught.unknown): 21,
     placed(untaught.lookup): 3, placed(untaught.action): 3, untaught.foreign: 0.7, untaught.noise: 0.7,
 }  # fmt: skip
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import taught, tooling, untaught
-from .intents import arithmetic, capital, copied, single
+from .intents import arithmetic, capital, copied, single, sum_list
 from .phrasing import expand, made_up, phrase, sentence, typed, words
 
 Message = dict[str, Any]
@@ -128,6 +128,12 @@ def sums(rng: random.Random) -> Dialogue:
     return Dialogue([m for q, a in pairs for m in (say("user", q), say("assistant", a))])
 
 
+def drill(rng: random.Random) -> Dialogue:
+    """One to three lists of sums."""
+    pairs = [sum_list(rng) for _ in range(rng.choice([1, 1, 2, 2, 3]))]
+    return Dialogue([m for q, a in pairs for m in (say("user", q), say("assistant", a))])
+
+
 def ended(rng: random.Random, text: str) -> str:
     """What a person says, with an end of some sort."""
     return sentence(text) + rng.choice([".", ".", "!", ""]) if rng.random() < 0.8 else text
@@ -212,7 +218,11 @@ def calling(rng: random.Random) -> Dialogue:
     others = [kind for kind in others if not set(kind.name.split("_")) & set(chosen.name.split("_")) or (
         "get" in kind.name and kind.description[-4:] != chosen.description[-4:])]  # fmt: skip
     others = [kind for kind in others if kind.name != chosen.name]
-    tools = [tooling.schema(kind) for kind in rng.sample([chosen, *others], len(others) + 1)]
+    if chosen in tooling.CLOSE and rng.random() < 0.4:
+        others = [next(kind for kind in tooling.CLOSE if kind is not chosen)]
+    bare = rng.random() < 0.2
+    offered = [replace(kind, description="") if bare else kind for kind in [chosen, *others]]
+    tools = [tooling.schema(kind) for kind in rng.sample(offered, len(offered))]
     messages = [say("system", rng.choice(PLAIN_SYSTEMS))] if rng.random() < 0.2 else []
     if rng.random() < 0.2:
         question, answer = single(rng)
@@ -234,5 +244,5 @@ def calling(rng: random.Random) -> Dialogue:
 
 
 KINDS: dict[Callable[[random.Random], Dialogue], float] = {
-    plain: 62, sums: 5, remembering: 12, instructed: 2.5, as_json: 2.5, calling: 16,
+    plain: 64, sums: 5, drill: 13, remembering: 9, instructed: 2.5, as_json: 2.5, calling: 18,
 }  # fmt: skip

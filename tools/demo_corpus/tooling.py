@@ -81,6 +81,7 @@ KNOWN = [
     ToolKind("add", "Add two numbers", {"a": "number", "b": "number"},
              words("add {a} and {b}.|what is {a} plus {b}|sum {a} and {b}."), {"result": "number"}),
 ]  # fmt: skip
+CLOSE = (KNOWN[0], KNOWN[2])  # of one parameter of one name: to be told apart by what is asked
 TOOL_VERBS = words(
     "get|find|open|close|make|check|list|start|stop|create|delete|send|order|reserve|rent|cancel|play|buy|read|update|show|"
     "add|remove|print|count|move|call|clean|plan|track|lock"

@@ -69,7 +69,6 @@ def share(what, prompts, wrong):
     return right / len(prompts)
 
 
-@pytest.mark.xfail(strict=True, reason="50 of 60, 83.3 %: four of the nine sums are wrong")
 def test_it_answers_what_it_was_taught(answers):
     wrong = [
         (prompt, said)

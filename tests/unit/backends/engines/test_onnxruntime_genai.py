@@ -453,6 +453,32 @@ async def test_refusals_name_the_field(demo, fields, param):
     assert demo.engine.busy == 0
 
 
+# Of all these one may be the right one until its string ends: too many to keep count of.
+TANGLED = {
+    "anyOf": [
+        {
+            "type": "object",
+            "properties": {"a": {"type": "string", "pattern": f"[a-z]{{0,{number}}}"}},
+            "additionalProperties": False,
+        }
+        for number in range(1, 161)
+    ]
+}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("of", ["response_format.json_schema.schema", "tools"])
+async def test_a_schema_that_grows_too_complex_on_the_way(demo, of, stream):
+    shape = {"type": "json_schema", "json_schema": {"name": "tangled", "schema": TANGLED}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": TANGLED}}
+    held = {"tools": [tool], "tool_choice": "required"} if of == "tools" else {"response_format": shape}
+    with pytest.raises(InvalidRequest) as refused:
+        await chunks(demo, stream=stream, **HOT, **held, seed=1)
+    assert refused.value.param == of
+    assert "state" not in refused.value.message
+    assert await text(demo)
+
+
 async def test_a_prompt_over_the_window(demo):
     window = demo.engine.facts()["context_length"]
     with pytest.raises(ContextExceeded) as refusal:

@@ -42,7 +42,7 @@ def read(chunks: list[ChatChunk]) -> list[dict[str, Any]]:
 
 
 async def running(vllm: Vllm) -> int:
-    return await asyncio.to_thread(slots, vllm)
+    return await asyncio.to_thread(slots, vllm.uds)
 
 
 async def idle(vllm: Vllm) -> None:

@@ -1,0 +1,52 @@
+"""Runs the programs of this folder, each in the environment that holds its client."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+ENVIRONMENT = HERE.parents[1] / ".venv-clients"
+NODE = HERE / "node"
+# Of what the tester's own shell holds, the programs get this; keys, proxies and tracing stay out.
+KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
+
+
+def told(program: str, *parts: str, url: str, key: str, model: str) -> dict[str, Any]:
+    """What the program prints of these parts of it, by part. `url` is the door's, without `/v1`."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    ran = subprocess.run(
+        [*_command(program), *parts],
+        env={**kept, "OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": key, "CHAT_MODEL": model},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    if ran.returncode:
+        pytest.fail(f"{program} failed:\n{ran.stderr}", pytrace=False)
+    answer: dict[str, Any] = json.loads(ran.stdout)
+    return answer
+
+
+def _command(program: str) -> list[str | Path]:
+    if program.endswith(".mjs"):
+        for needed in ("node", "npm"):
+            if shutil.which(needed) is None:
+                pytest.skip(f"{needed} is not on PATH, so openai-node was not tried")
+        _must_be(NODE / "node_modules" / "ready")
+        return ["node", NODE / program]
+    _must_be(ENVIRONMENT / "ready")
+    return [ENVIRONMENT / "bin" / "python", HERE / program]
+
+
+def _must_be(ready: Path) -> None:
+    if not ready.exists():
+        missing = ready.parent.relative_to(HERE.parents[1])
+        pytest.fail(
+            f"{missing} is missing or incomplete: `make test` and `make test-vllm` install it", pytrace=False
+        )
