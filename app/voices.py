@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Awaitable
 from contextlib import aclosing, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -69,13 +69,15 @@ class Voices:
         self.recordings = Recordings()
 
     async def add(self, name: str, consent: str, language: str | None, seconds: float, sound: bytes) -> Voice:
-        """Keep a recording. The same one under the same name is the same voice, as first kept."""
-        content = hashlib.sha256(name.encode() + b"\0" + sound).hexdigest()[:32]
-        voice = Voice(f"voice_{content}", name, consent, int(time.time()), seconds, language)
+        """Keep a recording. The same one, of the same name and language, is the same voice; of the
+        consents, the last is kept."""
+        content = hashlib.sha256(b"\0".join([name.encode(), (language or "").encode(), sound]))
+        voice = Voice(f"voice_{content.hexdigest()[:32]}", name, consent, int(time.time()), seconds, language)
         known = await self.find(voice.id)
         if known is not None:
-            return known
-        await self._write(f"{voice.id}.wav", sound)
+            voice = replace(voice, created_at=known.created_at)
+        else:
+            await self._write(f"{voice.id}.wav", sound)
         # Last: a voice is there when its description is.
         await self._write(f"{voice.id}.json", orjson.dumps(asdict(voice)))
         return voice

@@ -4,6 +4,7 @@ A GPU's context that has failed once fails for good: the process ends then, and 
 """
 
 import io
+import os
 import sys
 import traceback
 import wave
@@ -53,7 +54,7 @@ class Speaker:
         yield (
             {
                 "speakers": list(self._speakers),
-                "languages": list(self._config.languages),
+                "languages": [language for language in self._config.languages if self._writes(language)],
                 "limits": dict(self._model.tokenizer.char_limits),
                 "rate": self._config.model_args.output_sample_rate,
             },
@@ -83,6 +84,14 @@ class Speaker:
             for piece in self._fitting(fields["text"], fields["language"]):
                 for chunk in self._model.inference_stream(piece, fields["language"], *like, **self._settings):
                     yield {}, _pcm(chunk)
+
+    def _writes(self, language: str) -> bool:
+        """Whether what a language's writing needs is installed: for some it is a package apart."""
+        try:
+            self._model.tokenizer.encode("1", lang=language)
+        except ImportError:
+            return False
+        return True
 
     def _like(self, speaker: "str | None", latents: bytes) -> "tuple[Any, Any]":
         """What the voice is: the condition of the language model, and the vocoder's."""
@@ -120,7 +129,8 @@ class Speaker:
             if self._device == "cpu" or _answers(self._device):
                 raise
             traceback.print_exc()
-            sys.exit(POISONED)
+            sys.stderr.flush()
+            os._exit(POISONED)  # an orderly end would ask the GPU to tidy up
 
 
 def _there(device: str) -> bool:
