@@ -7,14 +7,14 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from app.formats.audio import encode_whole
+from app.formats.audio import FORMATS, encode, encode_whole
 from app.main import create_app
 from app.settings import Settings
 from app.upstream.local import LocalUpstream
@@ -37,6 +37,7 @@ from backends.fleet.schema import Fleet
 from backends.host import Host
 from backends.sources import locate
 from tests.api.doors import Served
+from tests.sounds import decoded
 from tests.vllm.standing import STAND_IN
 from tests.xtts.standing import STAND_IN as XTTS_STAND_IN
 
@@ -168,6 +169,7 @@ import sys
 from backends.contract.engine import GpuShare, ModelRef
 from backends.engines.registry import ENGINES, engine_class
 from backends.sources import locate
+from tests.sounds import decoded
 from tests.vllm.standing import STAND_IN
 cls, source = engine_class({engine!r}), {SOURCES[engine]!r}
 task = sorted(cls.tasks)[0]
@@ -234,3 +236,22 @@ async def test_what_it_cannot_do_is_named(host: Host, engine: str, verb: Verb) -
     with pytest.raises(InvalidRequest) as refused:
         await answer(host, bad[verb])
     assert refused.value.param
+
+
+@over([pair for pair in PAIRS if pair[1] == "speak"])
+async def test_what_it_says_is_heard_in_every_format(host: Host, engine: str, verb: Verb) -> None:
+    text = "!words 60" if engine in SCRIPTABLE else "Let us go for a walk in the park this afternoon. " * 6
+    said = await answer(host, SpeakTask("r", text, "fake" if engine in SCRIPTABLE else "nova"))
+    seconds = sum(len(piece.samples) / 2 / piece.rate for piece in said)
+    assert seconds > 5
+
+    async def again() -> AsyncGenerator[Pcm, None]:
+        for piece in said:
+            yield piece
+
+    for form in FORMATS:
+        streamed = b"".join([part async for part in encode(again(), form)])
+        for data in (streamed, encode_whole(said, form)):
+            sound = decoded(data, form)
+            assert (sound.rate, sound.channels) == (24_000, 1)
+            assert sound.seconds == pytest.approx(seconds, rel=0.02), form

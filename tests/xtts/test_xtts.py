@@ -49,22 +49,22 @@ def test_it_speaks(http: httpx2.Client, voice: str) -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format(http: httpx2.Client, form: Format) -> None:
-    text = "One sentence. Another one. And a third. Not to forget the fourth."
+    text = "One sentence. Another one."
     answer = http.post(
         SPEAK, json={"model": "tts-1", "input": text, "voice": "alloy", "response_format": form}
     )
     sound = decoded(answer.content, form)
     assert (sound.rate, sound.channels) == (24_000, 1)
-    assert sound.seconds > 4
+    assert sound.seconds > 2
 
 
 def test_sound_comes_while_it_computes(behind: Behind, http: httpx2.Client) -> None:
-    body = {"model": "xtts", "input": "One. " * 8, "voice": "alloy", "response_format": "pcm"}
+    body = {"model": "xtts", "input": "One. " * 4, "voice": "alloy", "response_format": "pcm"}
     with http.stream("POST", SPEAK, json=body) as answer:
         pieces = answer.iter_raw()
         assert next(pieces)
         assert behind.engine.busy == 1
-        assert len(list(pieces)) >= 8
+        assert len(list(pieces)) >= 4
 
 
 def test_leaving_ends_the_work(behind: Behind, http: httpx2.Client) -> None:
