@@ -88,7 +88,7 @@ class Speaker:
     def _writes(self, language: str) -> bool:
         """Whether what a language's writing needs is installed: for some it is a package apart."""
         try:
-            self._model.tokenizer.encode("1", lang=language)
+            self._model.tokenizer.encode("a", lang=language)
         except ImportError:
             return False
         return True
@@ -105,7 +105,12 @@ class Speaker:
 
     def _fitting(self, text: str, language: str) -> Iterator[str]:
         """Numbers are spelt out, so that few characters can be many tokens."""
-        tokens = len(self._model.tokenizer.encode(text.lower(), lang=language))
+        try:
+            tokens = len(self._model.tokenizer.encode(text.lower(), lang=language))
+        except NotImplementedError:
+            raise InvalidRequest(
+                f"in this voice's language ({language}) numbers must be written as words", param="input"
+            ) from None
         if tokens < self._model.args.gpt_max_text_tokens:
             yield text
             return

@@ -28,7 +28,7 @@ def main(folder: Path) -> None:
         gpt_num_audio_tokens=1026,
         gpt_start_audio_token=1024,
         gpt_stop_audio_token=1025,
-        gpt_max_audio_tokens=60,  # an answer is some 2.6 s long, as noise never ends by itself
+        gpt_max_audio_tokens=24,  # some 1.1 s for each sentence, as noise never ends by itself
         gpt_use_perceiver_resampler=True,
         decoder_input_dim=WIDTH,
         num_chars=255,

@@ -23,7 +23,7 @@ OPTIONS: dict[str, Any] = {
     "python": str(PYTHON),
     "voices": {"alloy": "Ana Florence"},
     "languages": {"Craig Gutsy": "de"},
-    "env": {"OMP_NUM_THREADS": "1"},
+    "env": {"OMP_NUM_THREADS": "2"},
 }
 
 

@@ -55,7 +55,7 @@ def test_every_format(http: httpx2.Client, form: Format) -> None:
     )
     sound = decoded(answer.content, form)
     assert (sound.rate, sound.channels) == (24_000, 1)
-    assert sound.seconds > 2
+    assert sound.seconds > 1.5
 
 
 def test_sound_comes_while_it_computes(behind: Behind, http: httpx2.Client) -> None:
@@ -101,8 +101,8 @@ def test_a_voice_made_from_a_recording(behind: Behind, http: httpx2.Client) -> N
 
 
 def test_a_text_of_many_tokens_is_cut(http: httpx2.Client) -> None:
-    """Numbers are spelt out: 230 characters that are more tokens than the model takes."""
-    assert speak(http, " ".join(["987654321987"] * 17) + ".")
+    """Numbers are spelt out: 100 characters that are more tokens than the model takes."""
+    assert speak(http, " ".join(["987654321987"] * 8) + ".")
 
 
 def test_refusals(http: httpx2.Client) -> None:
