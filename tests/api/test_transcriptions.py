@@ -78,7 +78,7 @@ def test_golden(http: httpx2.Client, name: str, form: dict[str, Any]) -> None:
 
 # --- the same shapes from every engine -----------------------------------------------------------
 
-SENTENCES = ("I would like to order a cup of coffee please.", "Let us go for a walk in the park.")
+SENTENCES = ("I would like to order a cup of coffee please.", "Go forward.")
 
 
 @pytest.fixture(scope="session")
@@ -142,16 +142,16 @@ FIGURES = {
 
 
 def test_granularities_choose_what_is_there(http: httpx2.Client, room: Room) -> None:
-    for names in (["word"], ["segment"], []):
-        answer = room.ask(http, response_format="verbose_json", **{"timestamp_granularities[]": names}).json()
-        assert ("words" in answer, "segments" in answer) == ("word" in names, names != ["word"])
+    words = room.ask(http, response_format="verbose_json", **{"timestamp_granularities[]": "word"}).json()
+    plain = room.ask(http, response_format="verbose_json").json()
+    assert ("words" in words, "segments" in words) == (True, False)
+    assert ("words" in plain, "segments" in plain) == (False, True)
 
 
 @pytest.mark.parametrize(("form", "decoder"), [("srt", "srt"), ("vtt", "webvtt")])
 def test_captions_are_read_by_a_player(http: httpx2.Client, room: Room, form: str, decoder: str) -> None:
     """FFmpeg's own demuxers: as many as there are segments with a text, at their times."""
-    both = {"timestamp_granularities[]": ["word", "segment"]}
-    told = room.ask(http, response_format="verbose_json", **both).json()["segments"]
+    told = room.ask(http, response_format="verbose_json").json()["segments"]
     spoken = sorted((one for one in told if one["text"].strip()), key=lambda one: one["start"])
     captions = io.BytesIO(room.ask(http, response_format=form).content)
     with av.open(captions, format=decoder) as container:
@@ -167,7 +167,7 @@ def test_a_stream_says_the_same(http: httpx2.Client, room: Room) -> None:
     assert {delta["type"] for delta in deltas} == {"transcript.text.delta"}
     assert done["type"] == "transcript.text.done"
     assert "".join(delta["delta"] for delta in deltas) == done["text"]
-    whole = room.ask(http).json()
+    whole = room.ask(http, response_format="json").json()
     assert (done["text"], done["usage"]) == (whole["text"], whole["usage"])
     assert len(deltas) > 1
 
@@ -327,7 +327,7 @@ def video(speech: bytes) -> bytes:
 def test_a_film_is_listened_to(http: httpx2.Client, speech: bytes) -> None:
     answer = post(http, file=("film.mkv", video(speech)), model="pocketsphinx-en")
     assert answer.status_code == 200, answer.text
-    assert len({"order", "coffee", "please", "walk", "park"} & set(answer.json()["text"].split())) >= 2
+    assert len({"order", "cup", "coffee", "please"} & set(answer.json()["text"].split())) >= 2
 
 
 def test_half_a_file_is_half_heard(http: httpx2.Client, speech: bytes) -> None:
