@@ -48,7 +48,7 @@ def as_verbose_json(
     }
     if words:
         answer["words"] = [
-            {"word": word.text, "start": word.start, "end": word.end}
+            {"word": word.text.strip(), "start": word.start, "end": word.end}
             for segment in segments_of(heard)
             for word in segment.words
         ]

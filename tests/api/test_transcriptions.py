@@ -262,6 +262,8 @@ def test_translations(http: httpx2.Client, sdk: openai.OpenAI) -> None:
     assert isinstance(verbose, TranslationVerbose)
     assert (verbose.language, verbose.text, verbose.duration) == ("english", "word0 word1 word2", 3)
     assert len(verbose.segments or []) == 3
+    by_alias = http.post(f"/whisper{TRANSLATE}", files={"file": STUB})
+    assert by_alias.json()["text"] == "word0 word1 word2"
     for name in ("srt", "vtt"):
         same = (post(http, path, response_format=name).text for path in (HEAR, TRANSLATE))
         assert len(set(same)) == 1

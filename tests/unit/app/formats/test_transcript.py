@@ -9,7 +9,7 @@ from openai.types.audio import Transcription, TranscriptionVerbose
 from app.formats.transcript import LANGUAGES, Events, as_json, as_text, as_verbose_json
 from backends.contract.results import Heard, Logprob, Segment, Word
 
-FIRST = Segment(0.5, 1.25, " Go forward", (Word("Go", 0.5, 0.7, 0.9), Word("forward", 0.7, 1.25)))
+FIRST = Segment(0.5, 1.25, " Go forward", (Word("Go", 0.5, 0.7, 0.9), Word(" forward", 0.7, 1.25)))
 SECOND = Segment(2.0, 3.0, "ten meters", (), (1, 2), 0.2, -0.3, 1.2, 0.01)
 HEARD = [Heard(1.5, (FIRST,), "en"), Heard(2.0), Heard(3.01, (SECOND,), "en")]
 
