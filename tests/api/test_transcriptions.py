@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import subprocess
 import wave
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,21 @@ def test_golden(http: httpx2.Client, name: str, form: dict[str, Any]) -> None:
         assert json.dumps(answer.json(), indent=1, ensure_ascii=False) + "\n" == (GOLDEN / name).read_text()
     else:
         assert answer.content == (GOLDEN / name).read_bytes()
+
+
+def test_curl(door: Door, tmp_path: Path) -> None:
+    """A file without a name that says anything, and no client that knows better."""
+    sound = tmp_path / "ünïcode ☂"
+    sound.write_bytes(STUB[1])
+    curl = ["curl", "-sSN", f"{door.base_url}{HEAR}", "-H", f"Authorization: Bearer {door.key}"]
+    form = ["-F", "model=whisper", "-F", f"file=@{sound}", "-F", f"prompt=<{GOLDEN / 'script.txt'}"]
+    for more, name in (
+        (["-F", "response_format=srt"], "whole.srt"),
+        (["-F", "response_format=vtt"], "whole.vtt"),
+        (["-F", "stream=true"], "whole.sse"),
+    ):
+        done = subprocess.run([*curl, *form, *more], capture_output=True, check=True, timeout=60)
+        assert done.stdout == (GOLDEN / name).read_bytes()
 
 
 # --- the same shapes from every engine -----------------------------------------------------------
