@@ -26,6 +26,7 @@ from app.routes import (
     speech,
     tokens,
     transcriptions,
+    translations,
 )
 from app.routes import fleet as fleet_routes
 from app.routes.aliases import AliasPaths
@@ -39,8 +40,8 @@ from app.upstream.fallback import Fallbacks
 from backends.fleet.schema import Fleet
 
 FAMILIES = (
-    chat, completions, responses, tokens, transcriptions, speech, embeddings, rerank, models,
-    fleet_routes, health,
+    chat, completions, responses, tokens, transcriptions, translations, speech, embeddings, rerank,
+    models, fleet_routes, health,
 )  # fmt: skip
 
 

@@ -48,6 +48,14 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Logprob:
+    """One token of a transcript and the natural logarithm of its probability."""
+
+    token: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A stretch of speech; seconds from the beginning of the audio. The figures after
     `words` are Whisper's own; engines that have none leave them None."""
@@ -61,6 +69,7 @@ class Segment:
     avg_logprob: float | None = None
     compression_ratio: float | None = None
     no_speech_prob: float | None = None
+    logprobs: tuple[Logprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

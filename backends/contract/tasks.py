@@ -7,6 +7,7 @@ the fleet's `task:`, the engine's method and the metric label, all the same word
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
+from backends.contract.errors import MediaTooLong
 from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Vectors
 
 Verb = Literal["chat", "transcribe", "speak", "embed", "rerank"]
@@ -77,36 +78,60 @@ class ChatTask(StreamTask[ChatChunk]):
 
 
 @dataclass(frozen=True, slots=True)
+class Vad:
+    """How speech is told from silence: `threshold` 0…1; seconds kept before speech, and of silence
+    that end it."""
+
+    threshold: float = 0.5
+    padding_s: float = 0.3
+    silence_s: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
 class TranscribeTask(StreamTask[Heard]):
     """Audio in any container, as uploaded. `to="en"` asks for a translation.
 
-    `language`: ISO 639-1 as the caller gave it. `words`: word times are wanted.
+    `languages`: ISO 639-1, what may be spoken; one is certainty, none leaves it to the engine.
+    `keywords`: words to expect. `words`, `logprobs`: word times, tokens' probabilities are wanted.
+    `vad`: cut at silences. `streams`: the caller reads along. `longest_s`: what plays longer is
+    refused (MediaTooLong) once that is known: `backends.audio` sees it while it decodes.
     """
 
     verb: ClassVar[Verb] = "transcribe"
     audio: bytes
-    language: str | None = None
+    languages: tuple[str, ...] = ()
     prompt: str | None = None
+    keywords: tuple[str, ...] = ()
     temperature: float = 0.0
     words: bool = False
+    logprobs: bool = False
+    vad: Vad | None = None
     to: Literal["en"] | None = None
+    streams: bool = False
+    longest_s: float | None = None
 
     @property
     def whole(self) -> bool:
-        return True
+        return not self.streams
 
     def heft(self) -> int:
         return len(self.audio)
 
+    def check_length(self, seconds: float) -> None:
+        """Raises MediaTooLong where that is more than `longest_s`."""
+        if self.longest_s is not None and seconds > self.longest_s:
+            raise MediaTooLong(f"the audio is longer than {self.longest_s:g} s, the limit here", param="file")
+
 
 @dataclass(frozen=True, slots=True)
 class SpeakTask(StreamTask[Pcm]):
-    """`speed`: 0.25 … 4.0, 1.0 is the voice's own pace."""
+    """`speed`: 0.25 … 4.0, 1.0 is the voice's own pace. `instructions`: how to speak, in words."""
 
     verb: ClassVar[Verb] = "speak"
     text: str
     voice: str
     speed: float = 1.0
+    instructions: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
