@@ -20,6 +20,9 @@ class Entry(NamedTuple):
 ENGINES: dict[str, Entry] = {
     "onnxruntime-genai": Entry("backends.engines.onnxruntime_genai:OnnxRuntimeGenAI", frozenset({"chat"})),
     "pocketsphinx": Entry("backends.engines.pocketsphinx:PocketSphinx", frozenset({"transcribe"})),
+    "faster-whisper": Entry(
+        "backends.engines.faster_whisper:FasterWhisper", frozenset({"transcribe"}), "faster-whisper"
+    ),
     "espeak-ng": Entry("backends.engines.espeak_ng:EspeakNG", frozenset({"speak"})),
     "onnx": Entry("backends.engines.onnx:Onnx", frozenset({"embed", "rerank"}), "onnx"),
     "openai": Entry(

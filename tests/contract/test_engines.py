@@ -38,10 +38,12 @@ from backends.host import Host
 from backends.sources import locate
 from tests.api.doors import Served
 from tests.vllm.standing import STAND_IN
+from tests.whisper.checkpoint import made
 
 SOURCES = {
     "onnxruntime-genai": "builtin://demo_chat",
     "pocketsphinx": "builtin://pocketsphinx",
+    "faster-whisper": "file:///",  # made for the session (`tiny_whisper`)
     "espeak-ng": "builtin://espeak-ng",
     "onnx": "builtin://minilm",
     "openai": "builtin://openai",
@@ -50,7 +52,15 @@ SOURCES = {
 }
 # What an engine cannot do without. `there` is a server of this session (`other_server`).
 # vLLM itself is asked in `tests/vllm`: here a stand-in shows what the engine makes of it.
-OPTIONS: dict[str, dict[str, Any]] = {"openai": {"base_url": "http://there/v1"}, "vllm": STAND_IN}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "openai": {"base_url": "http://there/v1"},
+    "vllm": STAND_IN,
+    # Random weights are never sure: without the thresholds each clip is decoded once.
+    "faster-whisper": {
+        **{"vad": False, "threads": 1, "beam_size": 1, "max_new_tokens": 32},
+        **{"log_prob_threshold": None, "compression_ratio_threshold": None, "no_speech_threshold": None},
+    },
+}
 # Behind `openai` stand fakes, too. They do every verb and take anything: nothing for them to refuse.
 SCRIPTABLE = ("fake", "openai")
 PAIRS = [(engine, verb) for engine, entry in ENGINES.items() for verb in VERBS if verb in entry.tasks]
@@ -86,7 +96,7 @@ def task(engine: str, verb: Verb, *, long: bool = False) -> AnyTask:
     return RerankTask("r", f"cat {slow}", ("a cat", "a dog") * (1000 if long else 1))
 
 
-def made(engine: str, verb: Verb) -> Host:
+def hosted(engine: str, verb: Verb) -> Host:
     cls = engine_class(engine)
     ref = ModelRef(f"m-{verb}", verb, SOURCES[engine], locate(SOURCES[engine]))
     return Host(cls(ref, cls.Options(**OPTIONS.get(engine, {})), GpuShare()))
@@ -107,10 +117,15 @@ def other_server() -> Iterator[None]:
     served.close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def tiny_whisper() -> None:
+    SOURCES["faster-whisper"] = f"file://{made()}"
+
+
 @pytest_asyncio.fixture(loop_scope="function")
 async def host(request: pytest.FixtureRequest) -> AsyncIterator[Host]:
     engine, verb = request.param
-    one = made(engine, verb)
+    one = hosted(engine, verb)
     await one.load()
     yield one
     await one.close()
@@ -166,7 +181,8 @@ task = sorted(cls.tasks)[0]
 options = cls.Options(**{OPTIONS.get(engine, {})!r})
 estimate = cls.estimate(ModelRef("m", task, source, locate(source)), options, GpuShare())
 assert estimate.weights >= 0
-heavy = {{"torch", "onnxruntime", "onnxruntime_genai", "tokenizers", "numpy", "av", "pocketsphinx", "ray"}}
+heavy = {{"torch", "onnxruntime", "onnxruntime_genai", "tokenizers", "numpy", "av", "pocketsphinx", "ray",
+    "ctranslate2", "faster_whisper"}}
 print(*heavy & set(sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -210,7 +226,7 @@ async def test_another_verb_is_refused(host: Host, engine: str, verb: Verb) -> N
 @pytest.mark.parametrize(("engine", "verb"), PAIRS)
 async def test_before_loading_it_is_not_ready(engine: str, verb: Verb) -> None:
     with pytest.raises(NotReady):
-        await answer(made(engine, verb), task(engine, verb))
+        await answer(hosted(engine, verb), task(engine, verb))
 
 
 @every_real_engine
