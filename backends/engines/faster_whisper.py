@@ -3,32 +3,25 @@
 The library computes outside the GIL and may be asked by several threads, so it lives in this process.
 """
 
-import asyncio
 import logging
 import os
-import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
 from backends.contract.engine import GpuShare, Memory, ModelRef, Progress
-from backends.contract.errors import EngineFailed, InvalidRequest, ModelDown
-from backends.contract.results import Heard, Segment
+from backends.contract.errors import EngineFailed
+from backends.contract.results import Heard
 from backends.contract.tasks import TranscribeTask, Vad, Verb
-from backends.microbatch import to_the_end
 from backends.whisper import folder
+from backends.whisper.listening import Listening
 
 if TYPE_CHECKING:
-    from backends.whisper.clips import Clip
-    from backends.whisper.hearing import Asked, Hearing
-
-T = TypeVar("T")
+    from backends.whisper.clips import Detector
+    from backends.whisper.hearing import Hearing
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +32,6 @@ ComputeType = Literal[
 # What CUDA itself, cuBLAS and cuDNN take of a card; what the libraries take of a CPU's memory.
 CUDA_BYTES, CPU_BYTES = 600_000_000, 200_000_000
 MOST_BATCH = 8
-MOST_PADDING_S = 10.0
 
 
 class FasterWhisper:
@@ -80,25 +72,14 @@ class FasterWhisper:
 
     def __init__(self, model: ModelRef, options: Options, share: GpuShare) -> None:
         self._model, self._options, self._share = model, options, share
-        self._hearing: Hearing | None = None
-        self._gate = asyncio.Semaphore(options.workers)
-        # Few threads of its own: each that allocates keeps memory, and the loop's own are many. A
-        # file is decoded while another is heard.
-        self._threads = ThreadPoolExecutor(2 * options.workers, thread_name_prefix="whisper")
+        self._listening = Listening(options.workers)
         self._batch = 1
         self._facts: dict[str, Any] = {}
-        self._busy = 0
-        self._suspect = False
 
     async def load(self, progress: Progress) -> None:
         """Raises EngineFailed for a folder, package or card that is missing or not the right one, and
         for a share that the model does not fit."""
-        loop = asyncio.get_running_loop()
-
-        def note(stage: str, fraction: float | None) -> None:
-            loop.call_soon_threadsafe(progress, stage, fraction)
-
-        self._hearing = await to_the_end(partial(self._read, note), threads=self._threads)
+        await self._listening.load(self._read, progress)
 
     def _read(self, note: Progress) -> "Hearing":
         shape = folder.read(self._model.path)
@@ -167,25 +148,14 @@ class FasterWhisper:
         return facts
 
     async def healthy(self) -> bool:
-        """After a failure on a card, only what still computes is healthy: CUDA can be beyond repair
-        in a process, and a new one mends it."""
-        if self._suspect and self._hearing is not None:
-            try:
-                await asyncio.to_thread(self._hearing.warm)
-            except RuntimeError:
-                log.exception("the model does not answer any more")
-                return False
-            self._suspect = False
-        return self._hearing is not None
+        return await self._listening.healthy()
 
     async def close(self) -> None:
-        """What still runs fails at its next batch."""
-        self._hearing = None
-        self._threads.shutdown(wait=False)
+        self._listening.close()
 
     @property
     def busy(self) -> int:
-        return self._busy
+        return self._listening.busy
 
     def facts(self) -> Mapping[str, Any]:
         return self._facts
@@ -195,98 +165,17 @@ class FasterWhisper:
 
         Raises InvalidRequest for what it cannot honour, MediaUnsupported for the file.
         """
-        from backends.whisper.clips import clips
+        async with aclosing(
+            self._listening.transcribe(task, self._batch, partial(self._speech, task))
+        ) as said:
+            async for heard in said:
+                yield heard
+
+    def _speech(self, task: TranscribeTask) -> "Detector | None":
         from backends.whisper.hearing import detector
 
-        hearing = self._loaded
-        asked = await self._run(partial(_asked, task, hearing))
         vad = task.vad or (Vad() if self._options.vad else None)
-        found = clips(task.audio, detector(vad) if vad else None)
-        # Who reads along wants the beginning soon; memory and cores are the same for a whole batch.
-        size = 1 if task.streams else self._batch
-        try:
-            with self._computing():
-                while batch := await self._run(partial(_next, found, size)):
-                    asked, heard = await self._heard(batch, asked, task.languages)
-                    for item in heard:
-                        yield item
-                    size = min(2 * size, self._batch)
-        finally:
-            found.close()
-
-    async def _heard(
-        self, batch: "list[Clip]", asked: "Asked", languages: tuple[str, ...]
-    ) -> "tuple[Asked, list[Heard]]":
-        """What a batch says; and what was asked, with the language once speech has told it."""
-        spoken = [clip for clip in batch if len(clip.sound)]
-        said: list[tuple[Segment, ...]] = []
-        if spoken:
-            async with self._gate:
-                hearing, stop = self._loaded, threading.Event()
-                try:
-                    if not asked.language:
-                        heard = await self._run(partial(hearing.language, spoken[0].sound, languages))
-                        asked = replace(asked, language=heard)
-                    said = await self._run(partial(hearing.hear, spoken, asked, stop.is_set), stop.set)
-                except RuntimeError:
-                    self._suspect = True
-                    raise
-        segments = iter(said)
-        return asked, [
-            Heard(clip.end, next(segments) if len(clip.sound) else (), asked.language or None)
-            for clip in batch
-        ]
-
-    async def _run(self, work: Callable[[], T], stop: Callable[[], None] | None = None) -> T:
-        """Raises ModelDown once closed."""
-        assert self._loaded
-        return await to_the_end(work, stop, self._threads)
-
-    @property
-    def _loaded(self) -> "Hearing":
-        if self._hearing is None:
-            raise ModelDown("the model is down")
-        return self._hearing
-
-    @contextmanager
-    def _computing(self) -> Iterator[None]:
-        self._busy += 1
-        try:
-            yield
-        finally:
-            self._busy -= 1
-
-
-def _next(found: "Iterator[Clip]", size: int) -> "list[Clip]":
-    return list(islice(found, size))
-
-
-def _asked(task: TranscribeTask, hearing: "Hearing") -> "Asked":
-    """Raises InvalidRequest. The language stays empty where the sound must tell it."""
-    from backends.whisper.hearing import Asked
-
-    languages = [language.lower() for language in task.languages]
-    unknown = sorted({*languages}.difference(hearing.languages()))
-    if unknown:
-        which = "languages" if len(languages) > 1 else "language"
-        raise InvalidRequest(f"this model does not know the language {unknown[0]!r}", param=which)
-    if task.to is not None and not hearing.translates:
-        raise InvalidRequest("this model knows English alone and does not translate", param="model")
-    if task.vad is not None and task.vad.padding_s > MOST_PADDING_S:
-        raise InvalidRequest(
-            f"more than {MOST_PADDING_S:g} s of padding would leave no room for speech",
-            param="chunking_strategy",
-        )
-    prompt, keywords = hearing.guide(task.prompt, task.keywords)
-    return Asked(
-        language=languages[0] if len(languages) == 1 else "",
-        translate=task.to is not None,
-        prompt=prompt,
-        keywords=keywords,
-        temperature=task.temperature,
-        words=task.words,
-        logprobs=task.logprobs,
-    )
+        return detector(vad) if vad else None
 
 
 def _on_cuda(share: GpuShare) -> bool:

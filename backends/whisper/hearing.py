@@ -19,30 +19,14 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_compression_ratio, pad_or_trim
 from faster_whisper.vad import VadOptions, get_speech_timestamps
 
-from backends.contract.errors import InvalidRequest
 from backends.contract.results import Logprob, Segment, Word
 from backends.contract.tasks import Vad
+from backends.whisper.asked import Asked
 from backends.whisper.batched import Batched
 from backends.whisper.clips import LONGEST, RATE, Clip, Detector, Sound
 
 WARMER = (0.2, 0.4, 0.6, 0.8, 1.0)
-# Half of what the decoder can hold is for what was said before; keywords may have half of that.
-MOST_PROMPT = 223
-MOST_KEYWORDS = 111
 MOST_ALIGNED = 440
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What one request wants of every clip. `temperature` 0: as sure as can be, then warmer."""
-
-    language: str
-    translate: bool
-    prompt: str | None
-    keywords: str | None
-    temperature: float
-    words: bool
-    logprobs: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +79,7 @@ class Hearing:
             num_workers=place.workers,
             local_files_only=True,
         )
-        # A stranger's prompt is text: `<|endoftext|>` in it is eleven letters and four signs.
+        # A stranger's prompt is text: `<|endoftext|>` in it is letters and signs.
         self._model.hf_tokenizer.encode_special_tokens = True
         self._setting = setting
 
@@ -106,6 +90,10 @@ class Hearing:
     @property
     def translates(self) -> bool:
         return bool(self._model.model.is_multilingual)
+
+    @property
+    def tells_logprobs(self) -> bool:
+        return True
 
     def languages(self) -> list[str]:
         """ISO 639-1 where there is such a code: Whisper's own list."""
@@ -128,22 +116,8 @@ class Hearing:
         wanted = [guess for guess in guesses if not among or guess[0] in among]
         return str(max(wanted, key=lambda guess: guess[1])[0])
 
-    def guide(self, prompt: str | None, keywords: Sequence[str]) -> tuple[str | None, str | None]:
-        """(prompt, keywords) as they fit: of a long prompt its end, as OpenAI does.
-
-        Raises InvalidRequest (`keywords`) for more of these than the model can expect.
-        """
-        expected = ", ".join(keywords) or None
-        taken = len(self._ids(f" {expected}")) if expected else 0
-        if taken > MOST_KEYWORDS:
-            raise InvalidRequest(
-                f"these are {taken} tokens of keywords; this model takes {MOST_KEYWORDS}", param="keywords"
-            )
-        if prompt and (prompt := prompt.strip()):
-            offsets = self._model.hf_tokenizer.encode(f" {prompt}", add_special_tokens=False).offsets
-            if len(offsets) > MOST_PROMPT - taken:
-                prompt = f" {prompt}"[offsets[taken - MOST_PROMPT][0] :].strip()
-        return prompt or None, expected
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        return list(self._model.hf_tokenizer.encode(text, add_special_tokens=False).offsets)
 
     def hear(
         self, clips: Sequence[Clip], asked: Asked, stopped: Callable[[], bool] = lambda: False
@@ -254,9 +228,6 @@ class Hearing:
         for token in text:
             # An underflow is as unlikely as can be said, not minus infinity: JSON has no such number.
             yield Logprob(self._model.hf_tokenizer.decode([token]), math.log(max(next(left), 1e-38)))
-
-    def _ids(self, text: str) -> list[int]:
-        return list(self._model.hf_tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def _segments(clip: Clip, offset: float, found: Sequence[Any]) -> tuple[Segment, ...]:
