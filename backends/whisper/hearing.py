@@ -17,13 +17,11 @@ import numpy as np
 from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_compression_ratio, pad_or_trim
-from faster_whisper.vad import VadOptions, get_speech_timestamps
 
 from backends.contract.results import Logprob, Segment, Word
-from backends.contract.tasks import Vad
 from backends.whisper.asked import Asked
 from backends.whisper.batched import Batched
-from backends.whisper.clips import LONGEST, RATE, Clip, Detector, Sound
+from backends.whisper.clips import RATE, Clip, Sound
 
 WARMER = (0.2, 0.4, 0.6, 0.8, 1.0)
 MOST_ALIGNED = 440
@@ -256,14 +254,3 @@ def _segments(clip: Clip, offset: float, found: Sequence[Any]) -> tuple[Segment,
         for one in found
         if one.text.strip()
     )
-
-
-def detector(vad: Vad) -> Detector:
-    """Silero's, which comes with the library: 6 ms of one core for a second of sound."""
-    options = VadOptions(
-        threshold=vad.threshold,
-        speech_pad_ms=round(vad.padding_s * 1000),
-        min_silence_duration_ms=round(vad.silence_s * 1000),
-        max_speech_duration_s=LONGEST // RATE,
-    )
-    return lambda sound: [(span["start"], span["end"]) for span in get_speech_timestamps(sound, options)]

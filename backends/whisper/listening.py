@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, TypeVar
 from backends.contract.engine import Progress
 from backends.contract.errors import ModelDown
 from backends.contract.results import Heard, Segment
-from backends.contract.tasks import TranscribeTask
+from backends.contract.tasks import TranscribeTask, Vad
 from backends.microbatch import to_the_end
 from backends.whisper.asked import Asked, Model, asked
 
 if TYPE_CHECKING:
-    from backends.whisper.clips import Clip, Detector
+    from backends.whisper.clips import Clip
 
 T = TypeVar("T")
 
@@ -65,15 +65,16 @@ class Listening:
         self._threads.shutdown(wait=False)
 
     async def transcribe(
-        self, task: TranscribeTask, batch: int, speech: "Callable[[], Detector | None]"
+        self, task: TranscribeTask, batch: int, vad: Vad | None
     ) -> AsyncGenerator[Heard, None]:
         """An item per clip of at most 30 s, and one for each longer silence. `batch`: clips heard
         together. Raises InvalidRequest for what the model cannot honour, MediaUnsupported for the file.
         """
         from backends.whisper.clips import clips
+        from backends.whisper.silero import detector
 
         wanted = await self._run(partial(asked, task, self._loaded))
-        found = clips(task.audio, speech())
+        found = clips(task.audio, detector(vad) if vad else None)
         # Who reads along wants the beginning soon; memory and cores are the same for a whole batch.
         size = 1 if task.streams else batch
         try:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,16 @@ SOURCES = {
     "vllm": f"file://{Path(__file__).parent}",
     "fake": "builtin://fake",
 }
+# Needs torch: `make test-torch` asks it these questions, too.
+if find_spec("torch"):
+    SOURCES["whisper"] = "file:///"  # likewise
 # What an engine cannot do without. `there` is a server of this session (`other_server`).
 # vLLM itself is asked in `tests/vllm`: here a stand-in shows what the engine makes of it.
 OPTIONS: dict[str, dict[str, Any]] = {
     "openai": {"base_url": "http://there/v1"},
     "vllm": STAND_IN,
     # Random weights are never sure: without the thresholds each clip is decoded once.
+    "whisper": {"vad": False, "threads": 1, "max_new_tokens": 32},
     "faster-whisper": {
         **{"vad": False, "threads": 1, "beam_size": 1, "max_new_tokens": 32},
         **{"log_prob_threshold": None, "compression_ratio_threshold": None, "no_speech_threshold": None},
@@ -63,7 +68,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 # Behind `openai` stand fakes, too. They do every verb and take anything: nothing for them to refuse.
 SCRIPTABLE = ("fake", "openai")
-PAIRS = [(engine, verb) for engine, entry in ENGINES.items() for verb in VERBS if verb in entry.tasks]
+PAIRS = [(engine, verb) for engine in SOURCES for verb in VERBS if verb in ENGINES[engine].tasks]
 RESULTS: dict[Verb, type] = {
     "chat": ChatChunk,
     "transcribe": Heard,
@@ -118,8 +123,12 @@ def other_server() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def tiny_whisper() -> None:
+def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> None:
     SOURCES["faster-whisper"] = f"file://{made()}"
+    if "whisper" in SOURCES:
+        from tests.torch.checkpoint import make
+
+        SOURCES["whisper"] = f"file://{make(tmp_path_factory.mktemp('whisper'))}"
 
 
 @pytest_asyncio.fixture(loop_scope="function")
@@ -151,7 +160,7 @@ every_real_engine = over([pair for pair in PAIRS if pair[0] not in SCRIPTABLE])
 
 
 def test_no_engine_is_left_out() -> None:
-    assert SOURCES.keys() == ENGINES.keys()
+    assert SOURCES.keys() | {"whisper"} == ENGINES.keys()
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -167,7 +176,7 @@ def test_the_registry_and_the_class_agree(engine: str) -> None:
     assert all(callable(getattr(cls, verb)) for verb in cls.tasks)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", SOURCES)
 def test_estimating_imports_nothing_heavy(engine: str) -> None:
     """`motley check` runs on any laptop."""
     program = f"""
@@ -182,7 +191,7 @@ options = cls.Options(**{OPTIONS.get(engine, {})!r})
 estimate = cls.estimate(ModelRef("m", task, source, locate(source)), options, GpuShare())
 assert estimate.weights >= 0
 heavy = {{"torch", "onnxruntime", "onnxruntime_genai", "tokenizers", "numpy", "av", "pocketsphinx", "ray",
-    "ctranslate2", "faster_whisper"}}
+    "ctranslate2", "faster_whisper", "transformers"}}
 print(*heavy & set(sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

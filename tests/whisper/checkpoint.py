@@ -44,9 +44,9 @@ def made(*, english: bool = False) -> Path:
 def make(folder: Path, *, english: bool = False, quantization: str = "int8") -> Path:
     """`english`: a model that knows no other language, as `tiny.en` does not."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer(english)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    words = tokenizer(english=english)
+    words.save(str(folder / "tokenizer.json"))
+    vocabulary = sorted(words.get_vocab().items(), key=lambda item: item[1])
     spec = _spec(len(vocabulary))
     spec.register_vocabulary([token for token, _ in vocabulary])
     ids = dict(vocabulary)
@@ -61,18 +61,18 @@ def make(folder: Path, *, english: bool = False, quantization: str = "int8") -> 
     return folder
 
 
-def _tokenizer(english: bool) -> Tokenizer:
+def tokenizer(*, english: bool) -> Tokenizer:
     """Bytes, a few words for them to be found by, and fillers up to where Whisper's special tokens begin."""
     vocabulary = {letter: number for number, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     while len(vocabulary) <= BLANK:
         last = len(vocabulary) == BLANK and not english
         vocabulary["" if last else f"Ġw{len(vocabulary)}"] = len(vocabulary)
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
-    tokenizer.add_tokens([AddedToken(f"<|{step * 0.02:.2f}|>", special=False) for step in range(1501)])
-    return tokenizer
+    made = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    made.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
+    made.add_tokens([AddedToken(f"<|{step * 0.02:.2f}|>", special=False) for step in range(1501)])
+    return made
 
 
 def _spec(words: int) -> WhisperSpec:

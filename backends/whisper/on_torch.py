@@ -1,0 +1,180 @@
+"""One Whisper by transformers: what a batch of clips says. Blocking; imported by `load` alone."""
+
+import zlib
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+from backends.contract.errors import EngineFailed, InvalidRequest
+from backends.contract.results import Segment, Word
+from backends.whisper.asked import Asked
+from backends.whisper.clips import RATE, Clip, Sound
+
+# Written without spaces: each token that is a whole sign is a word.
+SPACELESS = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
+
+
+class OnTorch:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        device: str,
+        dtype: str,
+        share: float,
+        threads: int | None,
+        beam: int,
+        max_new_tokens: int | None,
+    ) -> None:
+        """Raises EngineFailed for a card that torch does not see and for what it cannot read."""
+        self._device, self._dtype = _ready(device, share), getattr(torch, dtype)
+        if threads and device == "cpu":
+            torch.set_num_threads(threads)
+        try:
+            model = WhisperForConditionalGeneration.from_pretrained(
+                folder, dtype=self._dtype, local_files_only=True, use_safetensors=True
+            )
+            self._features = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
+            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # whatever the libraries raise on files they cannot read
+            raise EngineFailed("transformers cannot read the model") from error
+        self._model = model.to(self._device).eval()
+        self._tokenizer.encode_special_tokens = True  # a stranger's prompt is text
+        self._beam, self._max_new_tokens = beam, max_new_tokens
+
+    @property
+    def translates(self) -> bool:
+        return bool(getattr(self._model.generation_config, "is_multilingual", False))
+
+    @property
+    def aligns(self) -> bool:
+        return bool(getattr(self._model.generation_config, "alignment_heads", None))
+
+    @property
+    def tells_logprobs(self) -> bool:
+        return False
+
+    def languages(self) -> list[str]:
+        return sorted(self._ids()) if self.translates else ["en"]
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).offsets)
+
+    def warm(self) -> None:
+        asked = Asked("en", False, None, None, 0.0, words=False, logprobs=False)
+        self.hear([Clip(0.0, np.zeros(RATE, np.float32))], asked, lambda: False)
+
+    def language(self, sound: Sound, among: Collection[str]) -> str:
+        if not self.translates:
+            return "en"
+        config = self._model.generation_config
+        start = torch.full((1, 1), config.decoder_start_token_id, device=self._device)
+        with torch.inference_mode():
+            logits = self._model(self._mel([sound]), decoder_input_ids=start, use_cache=False).logits[0, -1]
+        codes = {code: number for code, number in self._ids().items() if not among or code in among}
+        return max(codes, key=lambda code: float(logits[codes[code]]))
+
+    def hear(
+        self, clips: Sequence[Clip], asked: Asked, stopped: Callable[[], bool]
+    ) -> list[tuple[Segment, ...]]:
+        if asked.words and not self.aligns:
+            raise InvalidRequest("this model has no times of words", param="timestamp_granularities")
+        if stopped():
+            return []
+        spoken = {"language": asked.language, "task": "translate" if asked.translate else "transcribe"}
+        with torch.inference_mode():
+            made = self._model.generate(
+                self._mel([clip.sound for clip in clips]),
+                return_timestamps=True,
+                return_segments=True,
+                return_token_timestamps=asked.words,
+                temperature=asked.temperature,
+                num_beams=self._beam,
+                prompt_ids=self._prompt(asked),
+                condition_on_prev_tokens=False,
+                **({"max_new_tokens": self._max_new_tokens} if self._max_new_tokens else {}),
+                **(spoken if self.translates else {}),
+            )
+        return [
+            tuple(segment for one in found if (segment := self._segment(clip, one, asked)))
+            for clip, found in zip(clips, made["segments"], strict=True)
+        ]
+
+    def _segment(self, clip: Clip, one: Any, asked: Asked) -> Segment | None:
+        tokens = [int(token) for token in one["tokens"]]
+        first_special = self._model.config.eos_token_id
+        text = self._tokenizer.decode([token for token in tokens if token < first_special]).strip()
+        start, end = _at(clip, one["start"]), _at(clip, one["end"])
+        if not text or start >= clip.end:  # what is heard in the padding after a short clip is not there
+            return None
+        times = [float(time) for time in one["token_timestamps"]] if asked.words else []
+        return Segment(
+            start=start,
+            end=max(start, end),
+            text=text,
+            words=tuple(self._words(clip, tokens, times, asked.language)),
+            tokens=tuple(tokens),
+            temperature=asked.temperature,
+            compression_ratio=len(text.encode()) / len(zlib.compress(text.encode())),
+        )
+
+    def _words(self, clip: Clip, tokens: list[int], times: list[float], language: str) -> list[Word]:
+        """A word begins where a space does. `times`: of each token, when it is over."""
+        words: list[Word] = []
+        pending: list[int] = []
+        began = before = times[0] if times else 0.0
+        for token, time in zip(tokens, times, strict=False):
+            if token >= self._model.config.eos_token_id:
+                before = time
+                continue
+            began = began if pending else before
+            before = time
+            pending.append(token)
+            text = self._tokenizer.decode(pending)
+            if text.endswith("\ufffd"):  # the sign goes on in the next token
+                continue
+            pending = []
+            if words and not text.startswith(" ") and language not in SPACELESS:
+                last = words[-1]
+                words[-1] = Word(last.text + text, last.start, max(last.start, _at(clip, time)))
+            elif text.strip():
+                start = _at(clip, began)
+                words.append(Word(text.strip(), start, max(start, _at(clip, time))))
+        return words
+
+    def _prompt(self, asked: Asked) -> Any:
+        said = " ".join(part for part in (asked.keywords, asked.prompt) if part)
+        if not said:
+            return None
+        ids = self._tokenizer.encode(f" {said}", add_special_tokens=False).ids
+        return torch.tensor([self._tokenizer.token_to_id("<|startofprev|>"), *ids], device=self._device)
+
+    def _mel(self, sounds: Sequence[Sound]) -> Any:
+        made = self._features(list(sounds), sampling_rate=RATE, return_tensors="pt", device=self._device)
+        return made.input_features.to(self._device, self._dtype)
+
+    def _ids(self) -> dict[str, int]:
+        known: dict[str, int] = self._model.generation_config.lang_to_id
+        return {token[2:-2]: number for token, number in known.items()}
+
+
+def _at(clip: Clip, seconds: Any) -> float:
+    return round(min(clip.start + float(seconds), clip.end), 3)
+
+
+def _ready(device: str, share: float) -> str:
+    """The device, held to its share. Raises EngineFailed where torch has none."""
+    if device == "cpu":
+        return device
+    cards = getattr(torch, device)
+    if not cards.is_available():
+        raise EngineFailed(f"torch sees no {device} device here: is it the build for this card?")
+    # Younger than the engine's least torch for Intel's cards.
+    if share < 1 and hasattr(cards, "set_per_process_memory_fraction"):
+        cards.set_per_process_memory_fraction(share)
+    return device
