@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 FLEET  ?= deploy/fleets/embedded.yaml
 PORT   ?= 8000
 
-.PHONY: help up test test-all test-vllm test-torch check openapi schema chat-fields render bench bench-chat lock clean
+.PHONY: help up test test-all test-vllm test-torch check openapi schema chat-fields render bench bench-audio bench-chat lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,6 +44,9 @@ render: $(VENV)/embedded ## print the Serve config of FLEET
 
 bench: $(VENV)/dev ## measure, with the direct call beside us
 	@$(BIN)/python bench/door.py
+
+bench-audio: $(VENV)/dev ## hearing and speaking through the door on Ray, beside the libraries themselves
+	@$(BIN)/python -m bench.audio
 
 bench-chat: $(VENV)/dev .venv-vllm/ready .venv-litellm/ready ## chat streams beside plain vLLM and LiteLLM
 	@$(BIN)/python -m bench.chat
