@@ -44,7 +44,7 @@ SURE: dict[str, Any] = dict.fromkeys(("log_prob", "compression_ratio", "no_speec
 
 
 def fleet(whisper: Path) -> dict[str, Any]:
-    place = {"node": "here", "cpus": 0.1}
+    place = {"node": "here"}
     scale = {"max_ongoing": 8, "max_queued": 32}
     options = {**HEARING, **{f"{name}_threshold": value for name, value in SURE.items()}}
     return {
@@ -156,9 +156,8 @@ def _one_file(sides: Sides, minute: bytes, pairs: int) -> None:
         [lambda: sides.by_library(minute), lambda: sides.by_engine(minute), lambda: sides.by_ray(minute)],
         pairs,
     )
-    print(
-        f"\na file of 60 s, ms, median of {pairs}:  library {library:.0f}  engine {engine:.0f}  ray {ray:.0f}"
-    )
+    print(f"\na file of 60 s, ms, median of {pairs}:")
+    print(f"library {library:.0f}  engine {engine:.0f}  ray {ray:.0f}")
     print(f"door and Ray over the library: {ray - library:+.0f} ms, {100 * (ray / library - 1):+.1f} %")
 
 
@@ -172,9 +171,8 @@ def _eight_files(sides: Sides, half: bytes, pairs: int) -> None:
             sides.by_engine(half)
 
     alone, parallel = _interleaved([in_turn, together], pairs)
-    print(
-        f"\neight files of 30 s, ms, median of {pairs}:  engine, in turn {alone:.0f}  ray, at once {parallel:.0f}"
-    )
+    print(f"\neight files of 30 s, ms, median of {pairs}:")
+    print(f"engine, in turn {alone:.0f}  ray, at once {parallel:.0f}")
     print(f"throughput of the eight at once: {alone / parallel:.2f} of in turn")
 
 
