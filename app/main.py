@@ -15,7 +15,17 @@ from app.catalogue import Catalogue
 from app.errors import Boundary, on_http_exception, on_invalid
 from app.guard.body import BodyLimit
 from app.guard.keys import Keys
-from app.routes import chat, completions, embeddings, health, models, rerank, speech, transcriptions
+from app.routes import (
+    chat,
+    completions,
+    embeddings,
+    health,
+    models,
+    rerank,
+    speech,
+    transcriptions,
+    translations,
+)
 from app.routes import fleet as fleet_routes
 from app.routes.aliases import AliasPaths
 from app.routes.desk import Desk
@@ -27,7 +37,18 @@ from app.upstream import Upstream
 from app.upstream.fallback import Fallbacks
 from backends.fleet.schema import Fleet
 
-FAMILIES = (chat, completions, transcriptions, speech, embeddings, rerank, models, fleet_routes, health)
+FAMILIES = (
+    chat,
+    completions,
+    transcriptions,
+    translations,
+    speech,
+    embeddings,
+    rerank,
+    models,
+    fleet_routes,
+    health,
+)
 
 
 def create_app(settings: Settings, fleet: Fleet, upstream: Upstream) -> FastAPI:

@@ -21,6 +21,9 @@ class Settings(BaseSettings):
     )
     max_body_mb: Annotated[float, Field(gt=0, description="The largest JSON body, in megabytes.")] = 20
     max_upload_mb: Annotated[float, Field(gt=0, description="The largest upload, in megabytes.")] = 64
+    max_audio_s: Annotated[
+        float, Field(gt=0, description="Seconds that an upload may play, however small it is.")
+    ] = 14_400
     keepalive_s: Annotated[
         float, Field(gt=0, description="Seconds of silence before an event stream sends a comment.")
     ] = 15

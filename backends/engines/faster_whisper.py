@@ -161,7 +161,7 @@ class FasterWhisper:
     async def transcribe(self, task: TranscribeTask) -> AsyncGenerator[Heard, None]:
         """An item per clip of at most 30 s, and one for each longer silence.
 
-        Raises InvalidRequest for what it cannot honour, MediaUnsupported for the file.
+        Raises InvalidRequest for what it cannot honour, MediaUnsupported and MediaTooLong for the file.
         """
         vad = task.vad or (Vad() if self._options.vad else None)
         async with aclosing(self._listening.transcribe(task, self._batch, vad)) as said:

@@ -109,7 +109,7 @@ class Whisper:
     async def transcribe(self, task: TranscribeTask) -> AsyncGenerator[Heard, None]:
         """An item per clip of at most 30 s, and one for each longer silence.
 
-        Raises InvalidRequest for what it cannot honour, MediaUnsupported for the file.
+        Raises InvalidRequest for what it cannot honour, MediaUnsupported and MediaTooLong for the file.
         """
         vad = task.vad or (Vad() if self._options.vad else None)
         async with aclosing(self._listening.transcribe(task, self._options.batch, vad)) as said:

@@ -40,10 +40,13 @@ class Clip:
         return self.start + len(self.sound) / RATE
 
 
-def clips(audio: bytes, speech: Detector | None) -> Generator[Clip, None, None]:
-    """Raises MediaUnsupported (`param="file"`) for what cannot be decoded."""
+def clips(
+    audio: bytes, speech: Detector | None, longest_s: float | None = None
+) -> Generator[Clip, None, None]:
+    """Raises MediaUnsupported (`param="file"`) for what cannot be decoded, MediaTooLong for what plays
+    longer than `longest_s`."""
     pending, base = bytearray(), 0
-    for window in chain(windows(audio, RATE, 5.0), (b"",)):
+    for window in chain(windows(audio, RATE, 5.0, longest_s), (b"",)):
         pending += window
         last = not window
         if len(pending) < 2 * _STRETCH and not last:

@@ -68,13 +68,14 @@ class Listening:
         self, task: TranscribeTask, batch: int, vad: Vad | None
     ) -> AsyncGenerator[Heard, None]:
         """An item per clip of at most 30 s, and one for each longer silence. `batch`: clips heard
-        together. Raises InvalidRequest for what the model cannot honour, MediaUnsupported for the file.
+        together. Raises InvalidRequest for what the model cannot honour, MediaUnsupported and MediaTooLong
+        for the file.
         """
         from backends.whisper.clips import clips
         from backends.whisper.silero import detector
 
         wanted = await self._run(partial(asked, task, self._loaded))
-        found = clips(task.audio, detector(vad) if vad else None)
+        found = clips(task.audio, detector(vad) if vad else None, task.longest_s)
         # Who reads along wants the beginning soon; memory and cores are the same for a whole batch.
         size = 1 if task.streams else batch
         try:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.upstream.local import LocalUpstream
 from backends.contract.engine import GpuShare, ModelRef
-from backends.contract.errors import InvalidRequest, NotReady, TaskUnsupported
+from backends.contract.errors import InvalidRequest, MediaTooLong, NotReady, TaskUnsupported
 from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Vectors
 from backends.contract.tasks import (
     VERBS,
@@ -31,6 +32,7 @@ from backends.contract.tasks import (
     SpeakTask,
     StreamTask,
     TranscribeTask,
+    Vad,
     Verb,
 )
 from backends.engines.registry import ENGINES, engine_class
@@ -230,6 +232,46 @@ async def test_another_verb_is_refused(host: Host, engine: str, verb: Verb) -> N
     other = next(one for one in VERBS if one not in ENGINES[engine].tasks)
     with pytest.raises(TaskUnsupported):
         await answer(host, task(engine, other))
+
+
+# What a transcription can ask, and the name that it goes by where an engine refuses it.
+ASKED: list[tuple[dict[str, Any], str]] = [
+    ({"languages": ("de",)}, "language"),
+    ({"languages": ("de", "fr")}, "languages"),
+    ({"prompt": "So far, so good."}, "prompt"),
+    ({"keywords": ("Motley",)}, "keywords"),
+    ({"temperature": 0.4}, "temperature"),
+    ({"words": True}, "timestamp_granularities"),
+    ({"logprobs": True}, "include"),
+    ({"vad": Vad()}, "chunking_strategy"),
+    ({"vad": Vad(0.9, 0.1, 1.0)}, "chunking_strategy"),
+    ({"to": "en"}, "model"),
+    ({"streams": True}, "stream"),
+]
+
+
+async def answer_or_name(host: Host, asked: AnyTask) -> tuple[list[Any], str | None]:
+    """The items, or the name of the field that is refused."""
+    try:
+        return await answer(host, asked), None
+    except InvalidRequest as refused:
+        return [], refused.param or "nothing"
+
+
+@over([pair for pair in PAIRS if pair[1] == "transcribe"])
+async def test_what_a_transcription_asks_is_honoured_or_named(host: Host, engine: str, verb: Verb) -> None:
+    plain = task(engine, verb)
+    assert isinstance(plain, TranscribeTask)
+    for asked, param in ASKED:
+        heard, named = await answer_or_name(host, replace(plain, **asked))
+        assert named in (None, param), asked
+        found = [segment for item in heard for segment in item.segments]
+        assert all(segment.words for segment in found) or not asked.get("words")
+        assert all(segment.logprobs for segment in found) or not asked.get("logprobs")
+        assert [item.position for item in heard] == sorted(item.position for item in heard)
+    with pytest.raises(MediaTooLong) as too_long:
+        await answer(host, replace(plain, longest_s=0.5))
+    assert too_long.value.param == "file"
 
 
 @pytest.mark.parametrize(("engine", "verb"), PAIRS)
