@@ -188,7 +188,8 @@ class Hearing:
             "task": "translate" if asked.translate else "transcribe",
             "beam_size": self._setting.beam,
             "temperature": temperature,
-            "initial_prompt": asked.prompt,
+            # As a word begins: the library puts the space there in one of its two ways only.
+            "initial_prompt": f" {asked.prompt}" if asked.prompt else None,
             "hotwords": asked.keywords,
             "without_timestamps": False,
             "word_timestamps": asked.words,

@@ -97,9 +97,10 @@ class Listening:
         if spoken:
             async with self._gate:
                 model, stop = self._loaded, threading.Event()
+                among = [language.lower() for language in languages]
                 try:
                     if not wanted.language:
-                        language = await self._run(partial(model.language, spoken[0].sound, languages))
+                        language = await self._run(partial(model.language, spoken[0].sound, among))
                         wanted = replace(wanted, language=language)
                     said = await self._run(partial(model.hear, spoken, wanted, stop.is_set), stop.set)
                 except RuntimeError:

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
+from transformers import (
+    StoppingCriteria,
+    StoppingCriteriaList,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+)
 
 from backends.contract.errors import EngineFailed, InvalidRequest
 from backends.contract.results import Segment, Word
@@ -97,6 +102,7 @@ class OnTorch:
                 num_beams=self._beam,
                 prompt_ids=self._prompt(asked),
                 condition_on_prev_tokens=False,
+                stopping_criteria=StoppingCriteriaList([_Stop(stopped)]),
                 **({"max_new_tokens": self._max_new_tokens} if self._max_new_tokens else {}),
                 **(spoken if self.translates else {}),
             )
@@ -161,6 +167,16 @@ class OnTorch:
     def _ids(self) -> dict[str, int]:
         known: dict[str, int] = self._model.generation_config.lang_to_id
         return {token[2:-2]: number for token, number in known.items()}
+
+
+class _Stop(StoppingCriteria):  # type: ignore[misc]  # the library's types are not looked at
+    """Asked after each token."""
+
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
+
+    def __call__(self, input_ids: Any, *_: Any, **__: Any) -> Any:
+        return torch.full((len(input_ids),), self._stopped(), device=input_ids.device)
 
 
 def _at(clip: Clip, seconds: Any) -> float:
