@@ -96,7 +96,7 @@ def test_a_stream_tells_what_it_hears(sdk: openai.OpenAI) -> None:
 
 def test_a_translation_is_another_text(sdk: openai.OpenAI) -> None:
     spoken = sdk.audio.transcriptions.create(model="whisper", file=TONE, language="de")
-    with pytest.warns(DeprecationWarning):  # the SDK's own opinion of translations
+    with pytest.warns(DeprecationWarning, match="deprecated"):  # the SDK's own opinion of translations
         english = sdk.audio.translations.create(model="whisper", file=TONE)
     assert english.text not in ("", spoken.text)
 
