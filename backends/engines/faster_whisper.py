@@ -109,10 +109,12 @@ class FasterWhisper:
             hearing = Hearing(
                 self._model.path, place, Setting(options.beam_size, options.max_new_tokens, judgement)
             )
-        except (RuntimeError, ValueError) as error:
-            raise EngineFailed(f"CTranslate2 cannot load the model on {place.device}") from error
-        note("warming", None)
-        hearing.warm()
+            note("warming", None)
+            hearing.warm()
+        except ValueError as error:  # about the compute type; what RuntimeError says has paths in it
+            raise EngineFailed(f"CTranslate2 cannot load the model: {error}") from error
+        except RuntimeError as error:
+            raise EngineFailed(f"CTranslate2 cannot run the model on {place.device}") from error
         self._facts = self._told(hearing, place.device)
         return hearing
 
@@ -137,9 +139,9 @@ class FasterWhisper:
             "compute_type": hearing.compute_type,
             "batch": self._batch,
         }
-        if self._share.share and self._share.vendor in ("amd", "intel"):
+        if _fallen(self._share):
             note = (
-                f"CTranslate2 does not compute on cards of {self._share.vendor}: this model runs on the CPU"
+                f"CTranslate2 has no way to cards of {self._share.vendor}: this model is on the CPU, in int8"
             )
             log.warning("%s; the share of the card is wasted, engine 'whisper' would use it", note)
             facts["note"] = note
@@ -174,7 +176,13 @@ def _on_cuda(share: GpuShare) -> bool:
 
 
 def _compute_type(options: FasterWhisper.Options, share: GpuShare) -> str:
+    if _fallen(share):  # what was chosen was chosen for the card
+        return "int8"
     return options.compute_type or ("default" if _on_cuda(share) else "int8")
+
+
+def _fallen(share: GpuShare) -> bool:
+    return share.share > 0 and share.vendor in ("amd", "intel")
 
 
 def _batch(shape: folder.Shape, options: FasterWhisper.Options, share: GpuShare) -> int:

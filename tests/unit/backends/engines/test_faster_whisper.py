@@ -322,7 +322,7 @@ async def test_on_cards_it_cannot_use_it_says_so_and_runs_on_the_cpu(
     vendor: Any, speech: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        fallen = await loaded(GpuShare(0.5, vendor, 8 * 2**30))
+        fallen = await loaded(GpuShare(0.5, vendor, 8 * 2**30), compute_type="float16")
     assert vendor in caplog.text
     assert vendor in fallen.facts()["note"]
     assert fallen.facts()["device"] == "cpu"
@@ -332,6 +332,11 @@ async def test_on_cards_it_cannot_use_it_says_so_and_runs_on_the_cpu(
 async def test_a_share_too_small_for_the_model_is_refused_before_loading() -> None:
     with pytest.raises(EngineFailed, match=r"GiB of the card; its share of 0.5"):
         await loaded(GpuShare(0.5, "nvidia", 2**29))
+
+
+async def test_a_compute_type_that_the_device_lacks_is_named() -> None:
+    with pytest.raises(EngineFailed, match="float16"):
+        await loaded(compute_type="int8_float16")
 
 
 async def test_the_share_decides_how_many_clips_go_together() -> None:
