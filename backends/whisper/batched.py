@@ -1,12 +1,10 @@
 """faster-whisper's batched pipeline, made not to lose the end of a clip. Imported by `load` alone."""
 
-import math
 from typing import Any
 
 from faster_whisper import BatchedInferencePipeline
 
-STEP_S = 0.02  # between two timestamps
-LAST = 1500  # the timestamp of 30 s
+from backends.whisper.timestamps import closed
 
 
 class Batched(BatchedInferencePipeline):  # type: ignore[misc]  # the library has no types
@@ -30,11 +28,3 @@ class Batched(BatchedInferencePipeline):  # type: ignore[misc]  # the library ha
         for output, seconds in zip(outputs, self._seconds, strict=True):
             output["tokens"] = closed(output["tokens"], seconds, tokenizer.timestamp_begin)
         return encoded, outputs
-
-
-def closed(tokens: list[int], seconds: float, first: int) -> list[int]:
-    """With the clip's end after text that has none. `first`: the token of 0 s, where times begin."""
-    if not tokens or tokens[-1] >= first:
-        return tokens
-    began = max((token for token in tokens if token >= first), default=first)
-    return [*tokens, max(began, first + min(LAST, math.ceil(seconds / STEP_S)))]

@@ -1,7 +1,8 @@
 """One Whisper by transformers: what a batch of clips says. Blocking; imported by `load` alone."""
 
 import zlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from backends.contract.errors import EngineFailed, InvalidRequest
 from backends.contract.results import Segment, Word
 from backends.whisper.asked import Asked
 from backends.whisper.clips import RATE, Clip, Sound
+from backends.whisper.timestamps import closed, segments
 
 # Written without spaces: each token that is a whole sign is a word.
 SPACELESS = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
@@ -50,6 +52,9 @@ class OnTorch:
             raise EngineFailed("transformers cannot read the model") from error
         self._model = model.to(self._device).eval()
         self._tokenizer.encode_special_tokens = True  # a stranger's prompt is text
+        # Text comes before the token that ends it, times from `_first` on.
+        self._end = int(model.config.eos_token_id)
+        self._first = int(model.generation_config.no_timestamps_token_id) + 1
         self._beam, self._max_new_tokens = beam, max_new_tokens
 
     @property
@@ -80,7 +85,8 @@ class OnTorch:
         config = self._model.generation_config
         start = torch.full((1, 1), config.decoder_start_token_id, device=self._device)
         with torch.inference_mode():
-            logits = self._model(self._mel([sound]), decoder_input_ids=start, use_cache=False).logits[0, -1]
+            heard = self._model(self._mel([sound])[0], decoder_input_ids=start, use_cache=False)
+            logits = heard.logits[0, -1]
         codes = {code: number for code, number in self._ids().items() if not among or code in among}
         return max(codes, key=lambda code: float(logits[codes[code]]))
 
@@ -92,42 +98,52 @@ class OnTorch:
         if stopped():
             return []
         spoken = {"language": asked.language, "task": "translate" if asked.translate else "transcribe"}
+        features, mask = self._mel([clip.sound for clip in clips])
         with torch.inference_mode():
             made = self._model.generate(
-                self._mel([clip.sound for clip in clips]),
+                features,
+                attention_mask=mask,  # where a clip ends: times of words are looked for before that
                 return_timestamps=True,
-                return_segments=True,
                 return_token_timestamps=asked.words,
+                # Once, and all of it: left to itself the library drops what the model did not close, and
+                # begins anew there, if need be in the padding after the clip.
+                force_unique_generate_call=True,
                 temperature=asked.temperature,
                 num_beams=self._beam,
                 prompt_ids=self._prompt(asked),
-                condition_on_prev_tokens=False,
                 stopping_criteria=StoppingCriteriaList([_Stop(stopped)]),
                 **({"max_new_tokens": self._max_new_tokens} if self._max_new_tokens else {}),
                 **(spoken if self.translates else {}),
             )
+        tokens = (made["sequences"] if asked.words else made).tolist()
+        times = made["token_timestamps"].tolist() if asked.words else [[]] * len(tokens)
         return [
-            tuple(segment for one in found if (segment := self._segment(clip, one, asked)))
-            for clip, found in zip(clips, made["segments"], strict=True)
+            tuple(self._segments(clip, *self._said(clip, *one), asked))
+            for clip, one in zip(clips, zip(tokens, times, strict=True), strict=True)
         ]
 
-    def _segment(self, clip: Clip, one: Any, asked: Asked) -> Segment | None:
-        tokens = [int(token) for token in one["tokens"]]
-        first_special = self._model.config.eos_token_id
-        text = self._tokenizer.decode([token for token in tokens if token < first_special]).strip()
-        start, end = _at(clip, one["start"]), _at(clip, one["end"])
-        if not text or start >= clip.end:  # what is heard in the padding after a short clip is not there
-            return None
-        times = [float(time) for time in one["token_timestamps"]] if asked.words else []
-        return Segment(
-            start=start,
-            end=max(start, end),
-            text=text,
-            words=tuple(self._words(clip, tokens, times, asked.language)),
-            tokens=tuple(tokens),
-            temperature=asked.temperature,
-            compression_ratio=len(text.encode()) / len(zlib.compress(text.encode())),
-        )
+    def _said(self, clip: Clip, tokens: list[int], times: list[float]) -> tuple[list[int], list[float]]:
+        """Without what the model was given and what ends its text; closed."""
+        config = self._model.generation_config
+        begin = tokens.index(config.decoder_start_token_id) + (3 if self.translates else 1)
+        said = list(takewhile(lambda token: token != self._end, tokens[begin:]))
+        return closed(said, len(clip.sound) / RATE, self._first), times[begin : begin + len(said)]
+
+    def _segments(self, clip: Clip, tokens: list[int], times: list[float], asked: Asked) -> Iterator[Segment]:
+        for start, end, part in segments(tokens, self._first):
+            text = self._tokenizer.decode([token for token in tokens[part] if token < self._end]).strip()
+            begin = _at(clip, start)
+            if not text or begin >= clip.end:  # what is heard in the padding after a clip is not there
+                continue
+            yield Segment(
+                start=begin,
+                end=max(begin, _at(clip, end)),
+                text=text,
+                words=tuple(self._words(clip, tokens[part], times[part], asked.language)),
+                tokens=tuple(tokens[part]),
+                temperature=asked.temperature,
+                compression_ratio=len(text.encode()) / len(zlib.compress(text.encode())),
+            )
 
     def _words(self, clip: Clip, tokens: list[int], times: list[float], language: str) -> list[Word]:
         """A word begins where a space does. `times`: of each token, when it is over."""
@@ -135,7 +151,7 @@ class OnTorch:
         pending: list[int] = []
         began = before = times[0] if times else 0.0
         for token, time in zip(tokens, times, strict=False):
-            if token >= self._model.config.eos_token_id:
+            if token >= self._end:
                 before = time
                 continue
             began = began if pending else before
@@ -160,9 +176,14 @@ class OnTorch:
         ids = self._tokenizer.encode(f" {said}", add_special_tokens=False).ids
         return torch.tensor([self._tokenizer.token_to_id("<|startofprev|>"), *ids], device=self._device)
 
-    def _mel(self, sounds: Sequence[Sound]) -> Any:
-        made = self._features(list(sounds), sampling_rate=RATE, return_tensors="pt", device=self._device)
-        return made.input_features.to(self._device, self._dtype)
+    def _mel(self, sounds: Sequence[Sound]) -> tuple[Any, Any]:
+        """(features, which of their frames are sound)."""
+        made = self._features(
+            list(sounds),
+            **{"sampling_rate": RATE, "device": self._device},
+            **{"return_tensors": "pt", "return_attention_mask": True},
+        )
+        return made.input_features.to(self._device, self._dtype), made.attention_mask.to(self._device)
 
     def _ids(self) -> dict[str, int]:
         known: dict[str, int] = self._model.generation_config.lang_to_id
