@@ -233,6 +233,12 @@ async def test_a_bad_file_is_refused(engine: FasterWhisper, audio: bytes) -> Non
     assert engine.busy == 0
 
 
+async def test_text_that_the_model_does_not_close_is_kept() -> None:
+    """Cut off after some tokens, the last text of a clip has no end: it ends with the clip."""
+    heard = await hear(await loaded(vad=False), tone(70), languages=("en",))
+    assert any(item.segments and item.segments[-1].end == item.position for item in heard[:-1])
+
+
 async def test_batches_and_single_clips_agree(speech: bytes) -> None:
     """… on where the clips are: numbers of eight bits make sums that differ a little in a batch."""
     found = [
