@@ -56,6 +56,8 @@ class OnTorch:
         self._end = int(model.config.eos_token_id)
         self._first = int(model.generation_config.no_timestamps_token_id) + 1
         self._beam, self._max_new_tokens = beam, max_new_tokens
+        if max_new_tokens:  # both would be worth a warning a request
+            self._model.generation_config.max_length = None
 
     @property
     def translates(self) -> bool:
