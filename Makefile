@@ -46,7 +46,7 @@ bench: $(VENV)/dev ## measure, with the direct call beside us
 	@$(BIN)/python bench/door.py
 
 bench-audio: $(VENV)/dev ## hearing and speaking through the door on Ray, beside the libraries themselves
-	@$(BIN)/python -m bench.audio
+	@OMP_WAIT_POLICY=passive $(BIN)/python -m bench.audio
 
 bench-chat: $(VENV)/dev .venv-vllm/ready .venv-litellm/ready ## chat streams beside plain vLLM and LiteLLM
 	@$(BIN)/python -m bench.chat

@@ -7,8 +7,9 @@
 - ray:     `motley up`: HAProxy, the door, Ray Serve, a replica.
 
 The Whisper is a tiny one of random weights: what is measured is everything around the model, and
-hardest, because a real model takes longer. `--hours N`: how high the replica's memory climbs over a
-file of so many hours, beside one of three minutes.
+hardest, because a real model takes longer. `make bench-audio` sets OMP_WAIT_POLICY=passive for all sides:
+threads that spin after their work would be charged to whoever comes next. `--hours N`: how high the
+replica's memory climbs over a file of so many hours, beside one of three minutes.
 """
 
 import argparse
@@ -143,7 +144,7 @@ def main(pairs: int, hours: float) -> None:
         speech = sides.spoken(LINE * 20)
         minute, half = _cut(speech, 60), _cut(speech, 30)
         _one_file(sides, minute, pairs)
-        _eight_files(sides, half, max(3, pairs // 5))
+        _eight_files(sides, half, max(3, pairs // 3))
         _first_sound(sides, pairs)
         if hours:
             _memory(sides, speech, hours)
