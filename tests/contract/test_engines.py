@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,22 +41,36 @@ from backends.host import Host
 from backends.sources import locate
 from tests.api.doors import Served
 from tests.vllm.standing import STAND_IN
+from tests.whisper.checkpoint import made
 
 SOURCES = {
     "onnxruntime-genai": "builtin://demo_chat",
     "pocketsphinx": "builtin://pocketsphinx",
+    "faster-whisper": "file:///",  # made for the session (`tiny_whisper`)
     "espeak-ng": "builtin://espeak-ng",
     "onnx": "builtin://minilm",
     "openai": "builtin://openai",
     "vllm": f"file://{Path(__file__).parent}",
     "fake": "builtin://fake",
 }
+# Needs torch: `make test-torch` asks it these questions, too.
+if find_spec("torch"):
+    SOURCES["whisper"] = "file:///"  # likewise
 # What an engine cannot do without. `there` is a server of this session (`other_server`).
 # vLLM itself is asked in `tests/vllm`: here a stand-in shows what the engine makes of it.
-OPTIONS: dict[str, dict[str, Any]] = {"openai": {"base_url": "http://there/v1"}, "vllm": STAND_IN}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "openai": {"base_url": "http://there/v1"},
+    "vllm": STAND_IN,
+    # Random weights are never sure: without the thresholds each clip is decoded once.
+    "whisper": {"vad": False, "threads": 1, "max_new_tokens": 32},
+    "faster-whisper": {
+        **{"vad": False, "threads": 1, "beam_size": 1, "max_new_tokens": 32},
+        **{"log_prob_threshold": None, "compression_ratio_threshold": None, "no_speech_threshold": None},
+    },
+}
 # Behind `openai` stand fakes, too. They do every verb and take anything: nothing for them to refuse.
 SCRIPTABLE = ("fake", "openai")
-PAIRS = [(engine, verb) for engine, entry in ENGINES.items() for verb in VERBS if verb in entry.tasks]
+PAIRS = [(engine, verb) for engine in SOURCES for verb in VERBS if verb in ENGINES[engine].tasks]
 RESULTS: dict[Verb, type] = {
     "chat": ChatChunk,
     "transcribe": Heard,
@@ -88,7 +103,7 @@ def task(engine: str, verb: Verb, *, long: bool = False) -> AnyTask:
     return RerankTask("r", f"cat {slow}", ("a cat", "a dog") * (1000 if long else 1))
 
 
-def made(engine: str, verb: Verb) -> Host:
+def hosted(engine: str, verb: Verb) -> Host:
     cls = engine_class(engine)
     ref = ModelRef(f"m-{verb}", verb, SOURCES[engine], locate(SOURCES[engine]))
     return Host(cls(ref, cls.Options(**OPTIONS.get(engine, {})), GpuShare()))
@@ -109,10 +124,19 @@ def other_server() -> Iterator[None]:
     served.close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> None:
+    SOURCES["faster-whisper"] = f"file://{made()}"
+    if "whisper" in SOURCES:
+        from tests.torch.checkpoint import make
+
+        SOURCES["whisper"] = f"file://{make(tmp_path_factory.mktemp('whisper'))}"
+
+
 @pytest_asyncio.fixture(loop_scope="function")
 async def host(request: pytest.FixtureRequest) -> AsyncIterator[Host]:
     engine, verb = request.param
-    one = made(engine, verb)
+    one = hosted(engine, verb)
     await one.load()
     yield one
     await one.close()
@@ -138,7 +162,7 @@ every_real_engine = over([pair for pair in PAIRS if pair[0] not in SCRIPTABLE])
 
 
 def test_no_engine_is_left_out() -> None:
-    assert SOURCES.keys() == ENGINES.keys()
+    assert SOURCES.keys() | {"whisper"} == ENGINES.keys()
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -154,7 +178,7 @@ def test_the_registry_and_the_class_agree(engine: str) -> None:
     assert all(callable(getattr(cls, verb)) for verb in cls.tasks)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", SOURCES)
 def test_estimating_imports_nothing_heavy(engine: str) -> None:
     """`motley check` runs on any laptop."""
     program = f"""
@@ -168,7 +192,8 @@ task = sorted(cls.tasks)[0]
 options = cls.Options(**{OPTIONS.get(engine, {})!r})
 estimate = cls.estimate(ModelRef("m", task, source, locate(source)), options, GpuShare())
 assert estimate.weights >= 0
-heavy = {{"torch", "onnxruntime", "onnxruntime_genai", "tokenizers", "numpy", "av", "pocketsphinx", "ray"}}
+heavy = {{"torch", "onnxruntime", "onnxruntime_genai", "tokenizers", "numpy", "av", "pocketsphinx", "ray",
+    "ctranslate2", "faster_whisper", "transformers"}}
 print(*heavy & set(sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -252,7 +277,7 @@ async def test_what_a_transcription_asks_is_honoured_or_named(host: Host, engine
 @pytest.mark.parametrize(("engine", "verb"), PAIRS)
 async def test_before_loading_it_is_not_ready(engine: str, verb: Verb) -> None:
     with pytest.raises(NotReady):
-        await answer(made(engine, verb), task(engine, verb))
+        await answer(hosted(engine, verb), task(engine, verb))
 
 
 @every_real_engine
