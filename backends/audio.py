@@ -5,29 +5,44 @@ concat, SDP) makes FFmpeg open files or addresses of its choosing.
 """
 
 import io
+import math
 from collections.abc import Generator
 
 import av
 from av.audio.resampler import AudioResampler
 
-from backends.contract.errors import MediaUnsupported
+from backends.contract.errors import MediaTooLong, MediaUnsupported
 
 # FFmpeg's names; its list stops at commas, and each of a demuxer's names suffices.
-DEMUXERS = "aac,ac3,aiff,amr,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,w64,wav,wv"
+DEMUXERS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,loas,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,"
+    "mxf,nut,ogg,qcp,rm,shn,tak,tta,voc,w64,wav,wv"
+)
+
+# Streams without a length of their own: FFmpeg takes one from the bit rate of their first frames, and
+# says ten times too much of a file that begins softly.
+_GUESSED = frozenset({"aac", "ac3", "amr", "dts", "eac3", "loas", "mp3", "mpeg", "mpegts"})
 
 _SHARED = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
 
 
-def windows(data: bytes, rate: int = 16_000, seconds: float = 0.25) -> Generator[bytes, None, None]:
+def windows(
+    data: bytes, rate: int = 16_000, seconds: float = 0.25, longest_s: float | None = None
+) -> Generator[bytes, None, None]:
     """The audio of `data` as signed 16-bit little-endian mono at `rate` Hz, in pieces of `seconds`
     (the last is shorter). Holds no more than a window and a packet at a time.
 
     Damaged packets are skipped as players do. Raises MediaUnsupported (`param="file"`) when
-    there is nothing to hear in the file at all.
+    there is nothing to hear in the file at all, MediaTooLong when it plays longer than `longest_s`:
+    at once where the file says so itself, else when that much has been given.
     """
     size = int(rate * seconds) * 2
     pending = bytearray()
-    for piece in _decoded(data, rate):
+    left = math.inf if longest_s is None else longest_s * rate * 2
+    for piece in _decoded(data, rate, longest_s):
+        left -= len(piece)
+        if left < 0:
+            raise _too_long(longest_s)
         pending += piece
         while len(pending) >= size:
             yield bytes(pending[:size])
@@ -36,7 +51,11 @@ def windows(data: bytes, rate: int = 16_000, seconds: float = 0.25) -> Generator
         yield bytes(pending)
 
 
-def _decoded(data: bytes, rate: int) -> Generator[bytes, None, None]:
+def _too_long(longest_s: float | None) -> MediaTooLong:
+    return MediaTooLong(f"the audio is longer than {longest_s:g} s, the limit here", param="file")
+
+
+def _decoded(data: bytes, rate: int, longest_s: float | None) -> Generator[bytes, None, None]:
     if not data:
         raise MediaUnsupported("the file is empty", param="file")
     heard = False
@@ -44,6 +63,8 @@ def _decoded(data: bytes, rate: int) -> Generator[bytes, None, None]:
         with av.open(io.BytesIO(data), "r", options=_SHARED) as container:
             if not container.streams.audio:
                 raise MediaUnsupported("the file has no audio in it", param="file")
+            if longest_s is not None and _declared_s(container) > longest_s:
+                raise _too_long(longest_s)
             resampler = _Resampler(rate)
             for frame in _frames(container):
                 for piece in resampler.feed(frame):
@@ -57,6 +78,11 @@ def _decoded(data: bytes, rate: int) -> Generator[bytes, None, None]:
         return  # what follows is damaged beyond resynchronising
     if not heard:
         raise MediaUnsupported("the file is not audio that can be decoded", param="file")
+
+
+def _declared_s(container: av.container.InputContainer) -> float:
+    """How long the file says it is, in seconds; 0 where it does not."""
+    return 0.0 if container.format.name in _GUESSED else (container.duration or 0) / av.time_base
 
 
 def _frames(container: av.container.InputContainer) -> Generator[av.AudioFrame, None, None]:

@@ -24,6 +24,7 @@ from backends.worker import LENGTHS, Item, pack
 
 log = logging.getLogger(__name__)
 
+PIECE = 1 << 20
 LIFELINE = str(Path(__file__).with_name("lifeline.py"))
 
 
@@ -210,7 +211,18 @@ class Worker:
     async def _send(self, header: dict[str, Any], data: bytes = b"") -> None:
         assert self._writer is not None
         with suppress(ConnectionError):  # the child has ended: reading will say so
-            self._writer.write(pack(header, data))
+            self._writer.write(pack(header, size=len(data)))
+            # Piece by piece: a frame in one, and the socket's own copy of it, would be two more of an
+            # upload.
+            rest = memoryview(data)
+            try:
+                while rest:
+                    piece, rest = rest[:PIECE], rest[PIECE:]
+                    self._writer.write(piece)
+                    await self._writer.drain()
+            except asyncio.CancelledError:
+                self._writer.write(rest)  # half a frame would swallow the next
+                raise
             await self._writer.drain()
 
     async def _start(self) -> None:

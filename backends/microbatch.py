@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -24,10 +25,12 @@ def batches(lengths: Sequence[int], most_tokens: int, most: int) -> list[list[in
     return cut
 
 
-async def to_the_end(work: Callable[[], T], stop: Callable[[], None] | None = None) -> T:
-    """Run blocking `work` in a thread. A cancelled caller calls `stop` and still waits for the
-    thread: when this returns or raises, nothing computes any more."""
-    running = asyncio.get_running_loop().run_in_executor(None, work)
+async def to_the_end(
+    work: Callable[[], T], stop: Callable[[], None] | None = None, threads: Executor | None = None
+) -> T:
+    """Run blocking `work` in a thread, of the event loop's own or of `threads`. A cancelled caller
+    calls `stop` and still waits for the thread: when this returns or raises, nothing computes any more."""
+    running = asyncio.get_running_loop().run_in_executor(threads, work)
     left: asyncio.CancelledError | None = None
     while not running.done():
         try:

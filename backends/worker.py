@@ -31,10 +31,10 @@ LENGTHS = struct.Struct(">II")
 Item = tuple[Any, bytes]
 
 
-def pack(header: dict[str, Any], body: bytes = b"") -> bytes:
-    """One frame."""
+def pack(header: dict[str, Any], body: bytes = b"", *, size: int | None = None) -> bytes:
+    """One frame. `size`: of a body that follows by itself."""
     text = json.dumps(header).encode()
-    return LENGTHS.pack(len(text), len(body)) + text + body
+    return LENGTHS.pack(len(text), len(body) if size is None else size) + text + body
 
 
 class Pipe:

@@ -11,6 +11,10 @@ compile requirements/litellm.in -o requirements/litellm.txt
 # vLLM's CPU build, for tests: Python 3.11 on Linux only, because its torch is.
 "$UV" pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
   --override requirements/vllm-overrides.txt requirements/vllm.in -o requirements/vllm.txt
+# Torch and transformers beside the tools for tests, likewise.
+"$UV" pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
+  --override requirements/vllm-overrides.txt -c requirements/embedded.txt -c requirements/dev.txt \
+  requirements/torch.in -o requirements/torch.txt
 # XTTS with the same CPU build of torch, for tests.
 "$UV" pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
   requirements/xtts.in -o requirements/xtts.txt

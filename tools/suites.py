@@ -42,6 +42,10 @@ SUITES = {
         ((*PYTEST, "--timeout", "1200", "tests/vllm"),),
         heavy="installs 2.5 GB and starts real vLLM five times; `make test-vllm` does both",
     ),
+    "torch": Suite(
+        ((".venv-torch/bin/python", *PYTEST[1:], "tests/torch", "tests/contract", "-k", "whisper"),),
+        heavy="installs torch and transformers (2 GB); `make test-torch` does both",
+    ),
     "xtts": Suite(
         ((*PYTEST, "tests/xtts"),),
         heavy="installs 1.8 GB and runs real XTTS, tiny and random; `make test-xtts` does both",

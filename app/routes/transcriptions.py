@@ -1,46 +1,100 @@
 """`POST /v1/audio/transcriptions`."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, Form, Request, UploadFile
 from openai.types.audio import Transcription, TranscriptionVerbose
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from app.errors import Json, need_form
-from app.formats import transcript
+from app.formats import captions, transcript
 from app.routes.desk import AtDesk
-from app.streaming import answer_or_gone, collected
+from app.streaming import EventStream, answer_or_gone, collected, first_or_gone
 from app.telemetry.visit import Visit
 from app.wire.transcription import TranscriptionForm
 from backends.contract.errors import InvalidRequest
+from backends.contract.results import Heard
 from backends.contract.tasks import TranscribeTask
 
 router = APIRouter(tags=["audio"], dependencies=[Depends(need_form)])
+
+# What a format other than JSON is sent as. SubRip has no registered type: this is the usual one.
+KINDS = {"text": "text/plain", "srt": "application/x-subrip", "vtt": "text/vtt"}
 
 
 @router.post(
     "/v1/audio/transcriptions",
     summary="Transcribe audio",
     response_model=None,
-    responses={200: {"model": Transcription | TranscriptionVerbose, "content": {"text/plain": {}}}},
+    responses={
+        200: {
+            "model": Transcription | TranscriptionVerbose,
+            "content": {kind: {} for kind in (*KINDS.values(), "text/event-stream")},
+        }
+    },
 )
 async def transcriptions(
-    form: Annotated[TranscriptionForm, Form()], request: Request, desk: AtDesk
+    form: Annotated[TranscriptionForm, Form(media_type="multipart/form-data")], request: Request, desk: AtDesk
 ) -> Response:
-    """What is said in a file of any common container, with times on `verbose_json`."""
+    """What is said in a file of any common container: as text or captions, with times on
+    `verbose_json`, with `stream` as server-sent events while it is found."""
     target = desk.target(request, "transcribe", form.model, form.user)
     visit = Visit.of(request.scope)
-    sound = await form.file.read()
-    if not sound:
-        raise InvalidRequest("'file' is empty", param="file")
     task = TranscribeTask(
-        visit.request_id, sound, form.language or None, form.prompt or None, form.temperature, form.words
+        visit.request_id,
+        await sound(form.file),
+        languages=form.spoken,
+        prompt=form.prompt or None,
+        keywords=tuple(filter(None, form.keywords)),
+        temperature=form.temperature,
+        words=form.words,
+        logprobs=form.logprobs,
+        vad=form.vad,
+        streams=form.stream,
+        longest_s=desk.settings.max_audio_s,
     )
-    heard = await answer_or_gone(request, collected(desk.upstream.stream(target, task)))
+    heard = desk.upstream.stream(target, task)
+    if form.stream:
+        begun = await first_or_gone(request, heard)
+        events = _events(begun, transcript.Events(logprobs=form.logprobs))
+        return EventStream(events, visit, desk.settings.keepalive_s, heard)
+    whole = await answer_or_gone(request, collected(heard))
     match form.response_format:
-        case "text":
-            return PlainTextResponse(transcript.as_text(heard) + "\n")
+        case "json":
+            return Json(transcript.as_json(whole, logprobs=form.logprobs))
         case "verbose_json":
-            return Json(transcript.as_verbose_json(heard, segments=form.segments, words=form.words))
+            return Json(transcript.as_verbose_json(whole, segments=form.segments, words=form.words))
+        case other:
+            return plain(whole, other)
+
+
+async def sound(file: UploadFile) -> bytes:
+    """The upload, taken out of the spool. Raises InvalidRequest when there is nothing in it."""
+    data = await file.read()
+    await file.close()
+    if not data:
+        raise InvalidRequest("'file' is empty", param="file")
+    return data
+
+
+def plain(heard: list[Heard], form: str, to: str | None = None) -> Response:
+    """One of `KINDS`."""
+    match form:
+        case "srt":
+            text = captions.as_srt(heard)
+        case "vtt":
+            text = captions.as_vtt(heard)
         case _:
-            return Json(transcript.as_json(heard))
+            text = transcript.as_text(heard, to=to) + "\n"
+    return Response(text, media_type=KINDS[form])
+
+
+async def _events(
+    heard: AsyncGenerator[Heard, None], events: transcript.Events
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(heard):
+        async for item in heard:
+            yield events.more(item)
+    yield events.done()

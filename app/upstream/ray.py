@@ -8,7 +8,7 @@ derives from `RayTaskError` *and* from ours, and its text is the remote tracebac
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from backends.contract.state import VariantState
 from backends.contract.tasks import AnyTask, StreamTask, Task
 from backends.fleet import NODE_LABEL
 from backends.serve.details import lost, variant_states
+from backends.serve.lane import Lane
 
 R = TypeVar("R")
 C = TypeVar("C")
@@ -42,12 +43,15 @@ class RayUpstream:
     def __init__(self) -> None:
         self._handles: dict[tuple[str, str, bool], Any] = {}
         self._watch = Watch(self._report)
+        self._lane = Lane()
 
     async def start(self) -> None:
+        await self._lane.start()
         self._watch.start()
 
     async def close(self) -> None:
         await self._watch.close()
+        await self._lane.close()
 
     def states(self) -> Mapping[str, VariantState]:
         return self._watch.states
@@ -71,18 +75,26 @@ class RayUpstream:
         return answer  # type: ignore[no-any-return]
 
     async def stream(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
-        response = self._handle(target.app, "stream", _heavy(task)).remote(task)
+        ticket = self._lane.ticket()
+        response = self._handle(target.app, "stream", _heavy(task)).remote(task, ticket)
         try:
-            target.node, items = await self._watch.while_up(target.app, anext(response))
+            target.node, items, beside = await self._watch.while_up(target.app, anext(response))
             for item in items:
                 yield item
-            async for _, items in response:
+            if beside:
+                async with aclosing(self._lane.items(ticket)) as later:
+                    async for items in later:
+                        for item in items:
+                            yield item
+            async for _, items, _ in response:  # or what it failed of
                 for item in items:
                     yield item
         except StopAsyncIteration:
             return
         except BaseException as error:
             raise _ended(response, error) from None
+        finally:
+            self._lane.done(ticket)
 
     def _handle(self, app: str, method: str, by_reference: bool) -> Any:
         """A configured handle, cached: every `options()` makes one with pushers of its own."""

@@ -5,6 +5,7 @@ GatewayError                500 server_error           internal_error
 │  ├─ ContextExceeded       400                        context_length_exceeded
 │  ├─ TaskUnsupported       400                        task_unsupported
 │  ├─ MediaUnsupported      400                        unsupported_media
+│  ├─ MediaTooLong          400                        media_too_long
 │  ├─ ModelNotFound         404                        model_not_found
 │  ├─ VoiceNotFound         404                        voice_not_found
 │  ├─ RouteNotFound         404                        not_found
@@ -87,6 +88,12 @@ class MediaUnsupported(InvalidRequest):
     """An uploaded file is not media that can be decoded. OpenAI answers 400 here."""
 
     code = "unsupported_media"
+
+
+class MediaTooLong(InvalidRequest):
+    """An uploaded file plays longer than the configured limit, however small it is."""
+
+    code = "media_too_long"
 
 
 class ModelNotFound(InvalidRequest):

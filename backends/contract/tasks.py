@@ -7,6 +7,7 @@ the fleet's `task:`, the engine's method and the metric label, all the same word
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
+from backends.contract.errors import MediaTooLong
 from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Vectors
 
 Verb = Literal["chat", "transcribe", "speak", "embed", "rerank"]
@@ -92,7 +93,8 @@ class TranscribeTask(StreamTask[Heard]):
 
     `languages`: ISO 639-1, what may be spoken; one is certainty, none leaves it to the engine.
     `keywords`: words to expect. `words`, `logprobs`: word times, tokens' probabilities are wanted.
-    `vad`: cut at silences. `streams`: the caller reads along.
+    `vad`: cut at silences. `streams`: the caller reads along. `longest_s`: what plays longer is
+    refused (MediaTooLong) once that is known: `backends.audio` sees it while it decodes.
     """
 
     verb: ClassVar[Verb] = "transcribe"
@@ -106,6 +108,7 @@ class TranscribeTask(StreamTask[Heard]):
     vad: Vad | None = None
     to: Literal["en"] | None = None
     streams: bool = False
+    longest_s: float | None = None
 
     @property
     def whole(self) -> bool:
@@ -113,6 +116,11 @@ class TranscribeTask(StreamTask[Heard]):
 
     def heft(self) -> int:
         return len(self.audio)
+
+    def check_length(self, seconds: float) -> None:
+        """Raises MediaTooLong where that is more than `longest_s`."""
+        if self.longest_s is not None and seconds > self.longest_s:
+            raise MediaTooLong(f"the audio is longer than {self.longest_s:g} s, the limit here", param="file")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ the text to speak, the first input, the query):
     !slow S       wait S seconds before each step        !overloaded   refuse as a full engine does
     !words N      answer N words (pieces, segments)      !bug          fail as a broken engine does
     !break N      fail as a broken engine after N steps  !die          end the process, as a crash does
-    !say WORD     answer WORD-0, WORD-1 … in chat
+    !say WORD     answer WORD-0, WORD-1 … in chat        !asked        transcribe what was asked for, as JSON
+
+A line `!at START END TEXT` of a prompt is a segment of the transcript; `\\n` in it is a new line.
 """
 
 import array
@@ -15,8 +17,10 @@ import hashlib
 import io
 import math
 import os
+import re
 import wave
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import orjson
@@ -24,7 +28,7 @@ from pydantic import BaseModel
 
 from backends.contract.engine import Ability, GpuShare, Memory, ModelRef, Progress
 from backends.contract.errors import InvalidRequest, Overloaded, SampleNeeded
-from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Segment, Usage, Vectors, Word
+from backends.contract.results import ChatChunk, Heard, Logprob, Pcm, Ranking, Segment, Usage, Vectors, Word
 from backends.contract.tasks import (
     VERBS,
     ChatTask,
@@ -177,9 +181,17 @@ class Fake:
         yield ChatChunk(ended, finish="stop", usage=usage)
 
     async def transcribe(self, task: TranscribeTask) -> AsyncGenerator[Heard, None]:
-        async for number in self._steps(task.prompt or ""):
-            words = (Word(f"word{number}", number, number + 0.5, 0.9),) if task.words else ()
-            yield Heard(number + 1.0, (Segment(number, number + 1.0, f"word{number}", words),), "en")
+        script = task.prompt or ""
+        scripted = [(float(start), float(end), text) for start, end, text in _AT.findall(script)]
+        if "!asked" in script.split():
+            scripted = [(0.0, 1.0, _asked(task))]
+        language = task.languages[0] if task.languages else "en"
+        position = 0.0
+        async for number in self._steps(script, default=len(scripted) or None):
+            at = scripted[number] if scripted else (float(number), number + 1.0, f"word{number}")
+            position = max(position, at[1])
+            task.check_length(position)
+            yield Heard(position, (_segment(task, *at),), language)
 
     async def speak(self, task: SpeakTask) -> AsyncGenerator[Pcm, None]:
         if task.sample is not None:
@@ -249,6 +261,36 @@ def _argument(words: list[str], name: str, otherwise: float) -> float:
 def _word(script: str) -> str:
     _, found, rest = script.partition("!say ")
     return f"{rest.split()[0]}-" if found else "w"
+
+
+_AT = re.compile(r"^!at (\S+) (\S+)(?: (.*))?$", re.MULTILINE)
+
+
+def _asked(task: TranscribeTask) -> str:
+    fields = asdict(task)
+    del fields["request_id"], fields["prompt"]
+    return orjson.dumps({**fields, "audio": len(task.audio)}).decode()
+
+
+def _segment(task: TranscribeTask, start: float, end: float, text: str) -> Segment:
+    """With figures that a decimal can say exactly; a word lasts half its share of the time."""
+    text = text.replace("\\n", "\n")
+    spoken = text.split()
+    share = max(0.0, end - start) / max(1, len(spoken))
+    starts = [round(start + share * number, 3) for number in range(len(spoken))]
+    words = tuple(
+        Word(word, at, round(at + share / 2, 3), 0.9) for word, at in zip(spoken, starts, strict=True)
+    )
+    return Segment(
+        start, end, text,
+        words=words if task.words else (),
+        tokens=tuple(range(len(spoken))),
+        temperature=task.temperature,
+        avg_logprob=-0.25,
+        compression_ratio=1.25,
+        no_speech_prob=0.125,
+        logprobs=tuple(Logprob(word, -0.25) for word in spoken) if task.logprobs else (),
+    )  # fmt: skip
 
 
 def _last_text(body: dict[str, Any]) -> str:

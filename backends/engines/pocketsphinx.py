@@ -14,9 +14,7 @@ from backends.child import Pool
 from backends.contract.engine import GpuShare, Memory, ModelRef, Progress
 from backends.contract.errors import InvalidRequest
 from backends.contract.results import Heard, Segment, Word
-from backends.contract.tasks import TranscribeTask, Verb
-
-ENGLISH = frozenset({"en", "english"})
+from backends.contract.tasks import TranscribeTask, Vad, Verb
 
 
 class PocketSphinx:
@@ -59,24 +57,34 @@ class PocketSphinx:
 
     async def transcribe(self, task: TranscribeTask) -> AsyncGenerator[Heard, None]:
         """An item per utterance, and one every ten seconds of audio without any. Raises
-        InvalidRequest for what it cannot honour, MediaUnsupported for the file."""
+        InvalidRequest for what it cannot honour, MediaUnsupported and MediaTooLong for the file."""
         _refuse(task)
-        async with aclosing(self._pool.stream("transcribe", {}, task.audio)) as items:
-            async for fields, _ in items:
-                segments = tuple(_segment(found, task.words) for found in fields["segments"])
-                yield Heard(fields["position"], segments, "en")
+        fields = {"longest_s": task.longest_s}
+        async with aclosing(self._pool.stream("transcribe", fields, task.audio)) as items:
+            async for item, _ in items:
+                segments = tuple(_segment(found, task.words) for found in item["segments"])
+                yield Heard(item["position"], segments, "en")
 
 
 def _refuse(task: TranscribeTask) -> None:
-    language = (task.language or "en").lower()
-    if language not in ENGLISH and not language.startswith("en-"):
-        raise InvalidRequest("this model only understands English (`en`)", param="language")
+    if task.languages and "en" not in task.languages:
+        param = "language" if len(task.languages) == 1 else "languages"
+        raise InvalidRequest("this model only understands English (`en`)", param=param)
     if task.to is not None:
         raise InvalidRequest("this model does not translate", param="model")
     if task.prompt:
         raise InvalidRequest("this model cannot be guided by a prompt", param="prompt")
     if task.temperature:
         raise InvalidRequest("this model has no temperature other than 0", param="temperature")
+    if task.keywords:
+        raise InvalidRequest("this model cannot be told what words to expect", param="keywords")
+    if task.logprobs:
+        raise InvalidRequest("this model has no probabilities of tokens", param="include")
+    if task.vad not in (None, Vad()):  # it always cuts at silences, by a measure of its own
+        raise InvalidRequest(
+            "this model cuts at silences in its own way: 'chunking_strategy' must be auto",
+            param="chunking_strategy",
+        )
 
 
 def _segment(found: Mapping[str, Any], words: bool) -> Segment:

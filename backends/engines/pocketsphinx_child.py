@@ -47,12 +47,13 @@ class Recogniser:
         self._whole_language = self._decoder.current_search()
         self._decoder.add_jsgf_string("mean", "#JSGF V1.0; grammar mean; public <mean> = a;")
 
-    def transcribe(self, _: Any, audio: bytes) -> Generator[Item | None, None, None]:
+    def transcribe(self, fields: Any, audio: bytes) -> Generator[Item | None, None, None]:
         """Items `{"position": seconds, "segments": [{"start", "end", "text", "words"}]}`, a word
-        being `[text, start, end, probability]`. None after every window."""
+        being `[text, start, end, probability]`. None after every window. `fields`:
+        `{"longest_s": …}`, what plays longer is refused."""
         position = told = 0.0
         endpointer = _Endpointer()
-        for window in windows(audio, RATE, self._window_s):
+        for window in windows(audio, RATE, self._window_s, fields["longest_s"]):
             position += len(window) / PER_SECOND
             for start, sound in endpointer.feed(window):
                 segment = yield from self._utterance(start, sound)

@@ -20,6 +20,10 @@ class Entry(NamedTuple):
 ENGINES: dict[str, Entry] = {
     "onnxruntime-genai": Entry("backends.engines.onnxruntime_genai:OnnxRuntimeGenAI", frozenset({"chat"})),
     "pocketsphinx": Entry("backends.engines.pocketsphinx:PocketSphinx", frozenset({"transcribe"})),
+    "faster-whisper": Entry(
+        "backends.engines.faster_whisper:FasterWhisper", frozenset({"transcribe"}), "faster-whisper"
+    ),
+    "whisper": Entry("backends.engines.whisper:Whisper", frozenset({"transcribe"}), "whisper"),
     "espeak-ng": Entry("backends.engines.espeak_ng:EspeakNG", frozenset({"speak"})),
     "xtts": Entry("backends.engines.xtts:Xtts", frozenset({"speak"})),
     "onnx": Entry("backends.engines.onnx:Onnx", frozenset({"embed", "rerank"}), "onnx"),

@@ -171,8 +171,11 @@ class Remote:
 
     async def transcribe(self, task: TranscribeTask) -> AsyncGenerator[Heard, None]:
         """One item, at the end. A server without `verbose_json` is asked for the text alone; words
-        are refused there."""
-        yield await (self._hear_timed(task) if self._verbose or task.words else self._hear(task, "json"))
+        are refused there. Probabilities come without times: OpenAI gives them with `json` only."""
+        timed = task.words or (self._verbose and not task.logprobs)
+        heard = await (self._hear_timed(task) if timed else self._hear(task, "json"))
+        task.check_length(heard.position)
+        yield heard
 
     async def _hear_timed(self, task: TranscribeTask) -> Heard:
         try:
@@ -187,24 +190,15 @@ class Remote:
         return await self._hear(task, "json")
 
     async def _hear(self, task: TranscribeTask, form: str) -> Heard:
-        fields: dict[str, Any] = {"model": self._model, "response_format": form}
-        fields["temperature"] = str(task.temperature)
-        if task.prompt is not None:
-            fields["prompt"] = task.prompt
-        if task.to is None:
-            if task.language is not None:
-                fields["language"] = task.language
-            if task.words:
-                fields["timestamp_granularities[]"] = ["segment", "word"]
-        elif task.words:
-            raise InvalidRequest("a translation has no times of words", param="timestamp_granularities")
+        fields = bodies.transcription(task, self._model, form)
+        language = task.languages[0] if len(task.languages) == 1 else None
         path = "audio/translations" if task.to else "audio/transcriptions"
         files = {"file": (bodies.file_name(task.audio), task.audio, "application/octet-stream")}
         async with self._server.post(path, task.request_id, data=fields, files=files) as response:
             raw = await response.aread()
             if response.headers.get("content-type", "").startswith("text/plain"):
-                return answers.heard({"text": response.text}, task.language)
-        return answers.heard(answers.document(raw), task.language)
+                return answers.heard({"text": response.text}, language, logprobs=task.logprobs)
+        return answers.heard(answers.document(raw), language, logprobs=task.logprobs)
 
     async def speak(self, task: SpeakTask) -> AsyncGenerator[Pcm, None]:
         """Raw samples as they come. Raises EngineFailed where the server sends another format."""

@@ -6,13 +6,14 @@ import binascii
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from backends.contract.errors import EngineFailed, InvalidRequest
 from backends.contract.languages import CODES
-from backends.contract.results import Heard, Segment, Usage, Word
+from backends.contract.results import Heard, Logprob, Segment, Usage, Word
 
 
 def document(raw: bytes) -> dict[str, Any]:
@@ -37,10 +38,11 @@ def usage_of(answer: Mapping[str, Any]) -> Usage | None:
     )
 
 
-def heard(answer: Mapping[str, Any], language: str | None) -> Heard:
+def heard(answer: Mapping[str, Any], language: str | None, *, logprobs: bool = False) -> Heard:
     """`verbose_json`, or `json` with its text alone. `language`: as the caller gave it.
 
-    A server that says neither a duration nor times leaves the position at 0.
+    A server that says neither a duration nor times leaves the position at 0. Raises InvalidRequest
+    (`include`) where `logprobs` are wanted and not there.
     """
     words = tuple(
         Word(word["word"], float(word["start"]), float(word["end"])) for word in answer.get("words") or ()
@@ -52,8 +54,15 @@ def heard(answer: Mapping[str, Any], language: str | None) -> Heard:
     counted = usage.get("seconds") if isinstance(usage, dict) else None
     position = float(answer.get("duration") or counted or last)
     if not segments and (text or words):
-        segments = (Segment(0.0, position, text),)
+        segments = (Segment(0.0, position, text, logprobs=_logprobs(answer) if logprobs else ()),)
     return Heard(position, _with_words(segments, words), language or _code(answer.get("language")))
+
+
+def _logprobs(answer: Mapping[str, Any]) -> tuple[Logprob, ...]:
+    told = answer.get("logprobs")
+    if not told:
+        raise InvalidRequest("this model gives no probabilities of tokens", param="include")
+    return tuple(Logprob(one["token"], float(one["logprob"])) for one in told)
 
 
 def _segment(one: Mapping[str, Any]) -> Segment:
@@ -76,13 +85,7 @@ def _with_words(segments: Sequence[Segment], words: Sequence[Word]) -> tuple[Seg
         middle = (word.start + word.end) / 2
         at = next((number for number, one in enumerate(segments) if middle <= one.end), len(segments) - 1)
         kept[at].append(word)
-    return tuple(
-        Segment(
-            one.start, one.end, one.text, tuple(mine), one.tokens, one.temperature, one.avg_logprob,
-            one.compression_ratio, one.no_speech_prob,
-        )
-        for one, mine in zip(segments, kept, strict=True)
-    )  # fmt: skip
+    return tuple(replace(one, words=tuple(mine)) for one, mine in zip(segments, kept, strict=True))
 
 
 def _code(language: Any) -> str | None:

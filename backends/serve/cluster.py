@@ -85,7 +85,8 @@ def environment(home: Path) -> dict[str, str]:
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback_grpc),
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
-        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
+        # A changed config starts another HAProxy; the one before cuts what it still carries after this.
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "900",
         # Serve's default of 30 s would hold every stop of every model for as long.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
         # The second belt: what should cross by reference and does not must not fail at 4 MiB.

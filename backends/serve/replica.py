@@ -12,6 +12,7 @@ from backends.contract.state import VariantState
 from backends.contract.tasks import StreamTask, Task
 from backends.fleet import NODE_LABEL
 from backends.hosting import Spec, host
+from backends.serve.lane import Sending, Ticket
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
@@ -36,13 +37,26 @@ class Replica:
         """(the node's name, the answer)."""
         return self._node, await self._host.call(task)
 
-    async def stream(self, task: StreamTask[Any]) -> AsyncGenerator[tuple[str, list[Any]], None]:
-        """Batches of (the node's name, items)."""
+    async def stream(
+        self, task: StreamTask[Any], ticket: Ticket
+    ) -> AsyncGenerator[tuple[str, list[Any], bool], None]:
+        """Batches of (the node's name, items, whether the later ones go by the door's lane)."""
+        sending = await Sending.towards(ticket)
         batches = self._host.stream(task)
         try:
+            yield self._node, await anext(batches, []), sending is not None
             async for batch in batches:
-                yield self._node, batch
+                if sending is None:
+                    yield self._node, batch, False
+                else:
+                    await sending.send(batch)
+            if sending is not None:
+                sending.end()
+        except ConnectionError:
+            return  # nobody is there; an engine's own would have come as EngineFailed
         finally:
+            if sending is not None:
+                sending.close()
             await batches.aclose()
 
     async def state(self) -> VariantState:

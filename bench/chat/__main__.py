@@ -9,6 +9,7 @@ processes counted on no side, what the servers use when idle subtracted), all si
 
 import argparse
 import asyncio
+import signal
 import statistics
 import subprocess
 import sys
@@ -200,6 +201,8 @@ if __name__ == "__main__":
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--streams", type=int, nargs="*", default=AT_ONCE)
     asked = parser.parse_args()
+    # So that the servers are stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     print("; ".join(sides.versions()))
     if "vllm" in asked.parts:
         against_vllm(asked.pairs, asked.streams)

@@ -74,7 +74,9 @@ def vllm(checkpoint: Path) -> Child:
     command = flags.command(str(VLLM_PYTHON), model, options, GpuShare(), Path("unused"))
     at = command.index("--uds")
     command[at : at + 2] = ["--host", "127.0.0.1", "--port", str(port)]
-    return Child(command, port, "/health", flags.environment(options, os.environ))
+    # LiteLLM keeps connections longer than vLLM does by default, and fails on the first it finds closed.
+    kept = {"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "3600"}
+    return Child(command, port, "/health", flags.environment(options, {**os.environ, **kept}))
 
 
 def litellm(upstream: str) -> Child:

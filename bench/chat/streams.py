@@ -39,7 +39,7 @@ class Stream:
         return found
 
     def events(self) -> list[dict[str, Any]]:
-        body = b"".join(data for _, data in self.arrivals)
+        body = _dechunked(b"".join(data for _, data in self.arrivals))
         lines = (line.strip() for line in body.split(b"\n"))
         data = (line.removeprefix(b"data:").strip() for line in lines if line.startswith(b"data:"))
         return [orjson.loads(one) for one in data if one != b"[DONE]"]
@@ -53,8 +53,18 @@ def tokens(data: bytes) -> int:
     return data.count(TOKEN) + data.count(SPACED) - data.count(EMPTY)
 
 
+def _dechunked(body: bytes) -> bytes:
+    """HTTP/1.1's chunks, whose borders may lie within an event, as one."""
+    parts, at = [], 0
+    while (line := body.find(b"\r\n", at)) >= 0:
+        size = int(body[at:line], 16)
+        parts.append(body[line + 2 : line + 2 + size])
+        at = line + 2 + size + 2
+    return b"".join(parts)
+
+
 class _Connection(asyncio.Protocol):
-    """HTTP/1.1, one request, a chunked answer. Chunk sizes stay in the bytes: no event looks so."""
+    """HTTP/1.1, one request, a chunked answer, kept as it came."""
 
     def __init__(self, request: bytes, stream: Stream, over: asyncio.Future[None]) -> None:
         self._request, self._stream, self._over = request, stream, over

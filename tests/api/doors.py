@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+import psutil
 import uvicorn
 import yaml
 
@@ -35,6 +36,10 @@ class Door(Protocol):
         """How many tasks the engines of a model work on at this instant, by their own count."""
         ...
 
+    def family(self) -> list[psutil.Process]:
+        """Every process of it, engines included."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -54,6 +59,10 @@ class LocalDoor:
     def busy(self, model: str) -> int:
         hosts = (self._upstream.hosts[app_name(model, name)] for name in self._fleet.models[model].variants)
         return sum(host.engine.busy for host in hosts)
+
+    def family(self) -> list[psutil.Process]:
+        this = psutil.Process()
+        return [this, *this.children(recursive=True)]
 
     def close(self) -> None:
         self._served.close()
@@ -102,6 +111,9 @@ class RayDoor:
     def busy(self, model: str) -> int:
         variants = self._running.fleet()[model]["variants"].values()
         return sum(replica["busy"] for variant in variants for replica in variant["replicas"])
+
+    def family(self) -> list[psutil.Process]:
+        return self._running.family()
 
     def close(self) -> None:
         self._running.stop()

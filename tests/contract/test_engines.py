@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.upstream.local import LocalUpstream
 from backends.contract.engine import GpuShare, ModelRef
-from backends.contract.errors import InvalidRequest, NotReady, TaskUnsupported
+from backends.contract.errors import InvalidRequest, MediaTooLong, NotReady, TaskUnsupported
 from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Vectors
 from backends.contract.tasks import (
     VERBS,
@@ -30,6 +32,7 @@ from backends.contract.tasks import (
     SpeakTask,
     StreamTask,
     TranscribeTask,
+    Vad,
     Verb,
 )
 from backends.engines.registry import ENGINES, engine_class
@@ -39,11 +42,13 @@ from backends.sources import locate
 from tests.api.doors import Served
 from tests.sounds import decoded
 from tests.vllm.standing import STAND_IN
+from tests.whisper.checkpoint import made
 from tests.xtts.standing import STAND_IN as XTTS_STAND_IN
 
 SOURCES = {
     "onnxruntime-genai": "builtin://demo_chat",
     "pocketsphinx": "builtin://pocketsphinx",
+    "faster-whisper": "file:///",  # made for the session (`tiny_whisper`)
     "espeak-ng": "builtin://espeak-ng",
     "onnx": "builtin://minilm",
     "openai": "builtin://openai",
@@ -52,6 +57,9 @@ SOURCES = {
     "fake": "builtin://fake",
 }
 SPEAKING: dict[str, Any] = {**XTTS_STAND_IN, "voices": {"nova": "Ana Florence"}}
+# Needs torch: `make test-torch` asks it these questions, too.
+if find_spec("torch"):
+    SOURCES["whisper"] = "file:///"  # likewise
 # What an engine cannot do without. `there` is a server of this session (`other_server`).
 # vLLM and XTTS themselves are asked in `tests/vllm` and `tests/xtts`: here stand-ins show what the
 # engines make of them.
@@ -59,10 +67,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "openai": {"base_url": "http://there/v1"},
     "vllm": STAND_IN,
     "xtts": SPEAKING,
+    # Random weights are never sure: without the thresholds each clip is decoded once.
+    "whisper": {"vad": False, "threads": 1, "max_new_tokens": 32},
+    "faster-whisper": {
+        **{"vad": False, "threads": 1, "beam_size": 1, "max_new_tokens": 32},
+        **{"log_prob_threshold": None, "compression_ratio_threshold": None, "no_speech_threshold": None},
+    },
 }
 # Behind `openai` stand fakes, too. They do every verb and take anything: nothing for them to refuse.
 SCRIPTABLE = ("fake", "openai")
-PAIRS = [(engine, verb) for engine, entry in ENGINES.items() for verb in VERBS if verb in entry.tasks]
+PAIRS = [(engine, verb) for engine in SOURCES for verb in VERBS if verb in ENGINES[engine].tasks]
 RESULTS: dict[Verb, type] = {
     "chat": ChatChunk,
     "transcribe": Heard,
@@ -95,7 +109,7 @@ def task(engine: str, verb: Verb, *, long: bool = False) -> AnyTask:
     return RerankTask("r", f"cat {slow}", ("a cat", "a dog") * (1000 if long else 1))
 
 
-def made(engine: str, verb: Verb) -> Host:
+def hosted(engine: str, verb: Verb) -> Host:
     cls = engine_class(engine)
     ref = ModelRef(f"m-{verb}", verb, SOURCES[engine], locate(SOURCES[engine]))
     return Host(cls(ref, cls.Options(**OPTIONS.get(engine, {})), GpuShare()))
@@ -116,10 +130,19 @@ def other_server() -> Iterator[None]:
     served.close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> None:
+    SOURCES["faster-whisper"] = f"file://{made()}"
+    if "whisper" in SOURCES:
+        from tests.torch.checkpoint import make
+
+        SOURCES["whisper"] = f"file://{make(tmp_path_factory.mktemp('whisper'))}"
+
+
 @pytest_asyncio.fixture(loop_scope="function")
 async def host(request: pytest.FixtureRequest) -> AsyncIterator[Host]:
     engine, verb = request.param
-    one = made(engine, verb)
+    one = hosted(engine, verb)
     await one.load()
     yield one
     await one.close()
@@ -145,7 +168,7 @@ every_real_engine = over([pair for pair in PAIRS if pair[0] not in SCRIPTABLE])
 
 
 def test_no_engine_is_left_out() -> None:
-    assert SOURCES.keys() == ENGINES.keys()
+    assert SOURCES.keys() | {"whisper"} == ENGINES.keys()
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -161,7 +184,7 @@ def test_the_registry_and_the_class_agree(engine: str) -> None:
     assert all(callable(getattr(cls, verb)) for verb in cls.tasks)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", SOURCES)
 def test_estimating_imports_nothing_heavy(engine: str) -> None:
     """`motley check` runs on any laptop."""
     program = f"""
@@ -176,7 +199,8 @@ task = sorted(cls.tasks)[0]
 options = cls.Options(**{OPTIONS.get(engine, {})!r})
 estimate = cls.estimate(ModelRef("m", task, source, locate(source)), options, GpuShare())
 assert estimate.weights >= 0
-heavy = {{"torch", "onnxruntime", "onnxruntime_genai", "tokenizers", "numpy", "av", "pocketsphinx", "ray"}}
+heavy = {{"torch", "onnxruntime", "onnxruntime_genai", "tokenizers", "numpy", "av", "pocketsphinx", "ray",
+    "ctranslate2", "faster_whisper", "transformers"}}
 print(*heavy & set(sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -217,10 +241,50 @@ async def test_another_verb_is_refused(host: Host, engine: str, verb: Verb) -> N
         await answer(host, task(engine, other))
 
 
+# What a transcription can ask, and the name that it goes by where an engine refuses it.
+ASKED: list[tuple[dict[str, Any], str]] = [
+    ({"languages": ("de",)}, "language"),
+    ({"languages": ("de", "fr")}, "languages"),
+    ({"prompt": "So far, so good."}, "prompt"),
+    ({"keywords": ("Motley",)}, "keywords"),
+    ({"temperature": 0.4}, "temperature"),
+    ({"words": True}, "timestamp_granularities"),
+    ({"logprobs": True}, "include"),
+    ({"vad": Vad()}, "chunking_strategy"),
+    ({"vad": Vad(0.9, 0.1, 1.0)}, "chunking_strategy"),
+    ({"to": "en"}, "model"),
+    ({"streams": True}, "stream"),
+]
+
+
+async def answer_or_name(host: Host, asked: AnyTask) -> tuple[list[Any], str | None]:
+    """The items, or the name of the field that is refused."""
+    try:
+        return await answer(host, asked), None
+    except InvalidRequest as refused:
+        return [], refused.param or "nothing"
+
+
+@over([pair for pair in PAIRS if pair[1] == "transcribe"])
+async def test_what_a_transcription_asks_is_honoured_or_named(host: Host, engine: str, verb: Verb) -> None:
+    plain = task(engine, verb)
+    assert isinstance(plain, TranscribeTask)
+    for asked, param in ASKED:
+        heard, named = await answer_or_name(host, replace(plain, **asked))
+        assert named in (None, param), asked
+        found = [segment for item in heard for segment in item.segments]
+        assert all(segment.words for segment in found) or not asked.get("words")
+        assert all(segment.logprobs for segment in found) or not asked.get("logprobs")
+        assert [item.position for item in heard] == sorted(item.position for item in heard)
+    with pytest.raises(MediaTooLong) as too_long:
+        await answer(host, replace(plain, longest_s=0.5))
+    assert too_long.value.param == "file"
+
+
 @pytest.mark.parametrize(("engine", "verb"), PAIRS)
 async def test_before_loading_it_is_not_ready(engine: str, verb: Verb) -> None:
     with pytest.raises(NotReady):
-        await answer(made(engine, verb), task(engine, verb))
+        await answer(hosted(engine, verb), task(engine, verb))
 
 
 @every_real_engine

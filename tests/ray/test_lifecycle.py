@@ -25,6 +25,17 @@ def second(motley: Running) -> Iterator[Running]:
     running.stop()
 
 
+def test_a_long_answer_outlives_the_start(second: Running) -> None:
+    """HAProxy starts anew when the routes settle; what the first one carries goes on to its end."""
+    body = {"model": "fake-chat", "messages": [{"role": "user", "content": "!slow 0.5 !words 28"}]}
+    with httpx2.stream(
+        "POST", f"{second.url}/v1/chat/completions", json={**body, "stream": True}, timeout=60
+    ) as answer:
+        events = [line for line in answer.iter_lines() if line.startswith("data:")]
+    assert events[-1] == "data: [DONE]"
+    assert len(events) == 30
+
+
 def ask(running: Running, model: str, script: str = "hello") -> httpx2.Response:
     body = {"model": model, "messages": [{"role": "user", "content": script}]}
     return httpx2.post(f"{running.url}/v1/chat/completions", json=body, timeout=60)

@@ -13,7 +13,7 @@ import av
 import pytest
 
 from backends.audio import windows
-from backends.contract.errors import MediaUnsupported
+from backends.contract.errors import MediaTooLong, MediaUnsupported
 
 SECONDS = 3
 CONTAINERS = [
@@ -29,9 +29,15 @@ CONTAINERS = [
 ]
 
 
-def recording(muxer: str = "wav", codec: str = "pcm_s16le", rate: int = 16_000, kind: str = "s16") -> bytes:
+def recording(
+    muxer: str = "wav",
+    codec: str = "pcm_s16le",
+    rate: int = 16_000,
+    kind: str = "s16",
+    loudness: int = 9000,
+) -> bytes:
     """A tone of 440 Hz."""
-    wave = (int(9000 * math.sin(2 * math.pi * 440 * i / rate)) for i in range(SECONDS * rate))
+    wave = (int(loudness * math.sin(2 * math.pi * 440 * i / rate)) for i in range(SECONDS * rate))
     tone = array.array("h", wave)
     frame = av.AudioFrame(format="s16", layout="mono", samples=len(tone))
     frame.planes[0].update(tone.tobytes())
@@ -105,6 +111,30 @@ def test_refuses_what_is_not_audio(make: Callable[[], bytes]) -> None:
     with pytest.raises(MediaUnsupported) as caught:
         list(windows(make()))
     assert caught.value.param == "file"
+
+
+@pytest.mark.parametrize(("muxer", "codec", "rate", "kind"), CONTAINERS, ids=[c[0] for c in CONTAINERS])
+def test_refuses_what_plays_too_long(muxer: str, codec: str, rate: int, kind: str) -> None:
+    data = recording(muxer, codec, rate, kind)
+    assert list(windows(data, longest_s=SECONDS + 0.2))
+    given: list[bytes] = []
+    with pytest.raises(MediaTooLong) as caught:
+        given.extend(windows(data, longest_s=SECONDS / 2))
+    assert caught.value.param == "file"
+    assert sum(map(len, given)) <= SECONDS / 2 * 32_000
+    # Where the file says so itself, nothing is decoded at all.
+    assert (not given) == (muxer not in ("mp3", "adts", "mpegts"))
+
+
+def test_a_length_guessed_from_the_first_frames_refuses_nothing() -> None:
+    """Silence first, and then many times as many bytes a second: FFmpeg takes it for hours."""
+    soft = recording("adts", "aac", 24_000, "fltp", 0)
+    data = soft + recording("adts", "aac", 24_000, "fltp") * 8
+    with av.open(io.BytesIO(data)) as container:
+        assert (container.duration or 0) / av.time_base > 9 * SECONDS + 1
+    assert sum(map(len, windows(data, longest_s=9 * SECONDS + 1))) / 32_000 == pytest.approx(
+        9 * SECONDS, abs=0.8
+    )
 
 
 def test_refuses_playlists_that_name_other_files(tmp_path: Path) -> None:

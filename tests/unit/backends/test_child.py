@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -119,6 +120,35 @@ async def test_large_data_crosses_both_ways(pool: Pool) -> None:
     data = os.urandom(5_000_000)
     items = [item async for item in pool.stream("count", {"to": 3}, data)]
     assert items[2][1] == data * 2
+
+
+async def test_large_data_is_not_held_again_to_be_sent(pool: Pool) -> None:
+    data = os.urandom(20_000_000)
+    tracemalloc.start()
+    try:
+        assert [item async for item in pool.stream("count", {"to": 1}, data)]
+        assert tracemalloc.get_traced_memory()[1] < len(data) / 4
+    finally:
+        tracemalloc.stop()
+
+
+async def test_who_leaves_while_data_is_sent_leaves_the_worker_whole(toy: str) -> None:
+    pool = Pool(toy, {}, grace=20)
+    await pool.start()
+    try:
+        before = pool.pids
+        os.kill(before[0], signal.SIGSTOP)  # it does not read
+        job = asyncio.ensure_future(anext(pool.stream("count", {"to": 1}, os.urandom(5_000_000))))
+        await until(lambda: pool.busy == 1)
+        await asyncio.sleep(0.05)
+        job.cancel()
+        await asyncio.sleep(0)
+        os.kill(before[0], signal.SIGCONT)
+        await asyncio.wait({job})
+        assert await gather(pool, "count", to=2)
+        assert pool.pids == before
+    finally:
+        await pool.close()
 
 
 async def test_jobs_queue_for_the_one_worker(pool: Pool) -> None:

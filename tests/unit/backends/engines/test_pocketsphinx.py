@@ -14,9 +14,9 @@ import pytest_asyncio
 
 from app.formats.audio import encode_whole
 from backends.contract.engine import GpuShare, ModelRef, Transcribes
-from backends.contract.errors import InvalidRequest, MediaUnsupported
+from backends.contract.errors import InvalidRequest, MediaTooLong, MediaUnsupported
 from backends.contract.results import Heard, Pcm, Segment
-from backends.contract.tasks import SpeakTask, TranscribeTask
+from backends.contract.tasks import SpeakTask, TranscribeTask, Vad
 from backends.engines.espeak_ng import EspeakNG
 from backends.engines.pocketsphinx import PocketSphinx
 
@@ -93,7 +93,7 @@ async def test_round_trip(engine: PocketSphinx, speaker: EspeakNG, sentence: str
 
 async def test_words_have_times(engine: PocketSphinx, speech: list[Pcm]) -> None:
     assert isinstance(engine, Transcribes)
-    heard = await hear(engine, wav(silence(2), *speech), words=True, language="en")
+    heard = await hear(engine, wav(silence(2), *speech), words=True, languages=("en",))
     assert heard[-1].position == pytest.approx(2 + sum(len(p.samples) for p in speech) / 44_100, abs=0.05)
     assert {item.language for item in heard} == {"en"}
     found = segments(heard)
@@ -183,18 +183,19 @@ async def test_the_loop_is_free_meanwhile(engine: PocketSphinx, speech: list[Pcm
     assert ticks > (time.perf_counter() - started) / 0.01 / 4
 
 
-@pytest.mark.parametrize("language", ["en", "EN", "english", "en-US", None])
-async def test_english_goes_by_several_names(
-    engine: PocketSphinx, speech: list[Pcm], language: str | None
-) -> None:
-    assert segments(await hear(engine, wav(*speech[:4]), language=language)) is not None
+@pytest.mark.parametrize("languages", [(), ("en",), ("de", "en")])
+async def test_english_is_among_what_may_be_spoken(engine: PocketSphinx, languages: tuple[str, ...]) -> None:
+    assert await hear(engine, wav(silence(0.5)), languages=languages, vad=Vad(), streams=True)
 
 
 @pytest.mark.parametrize(
     ("options", "param"),
     [
-        ({"language": "de"}, "language"),
-        ({"language": "eng"}, "language"),
+        ({"languages": ("de",)}, "language"),
+        ({"languages": ("de", "fr")}, "languages"),
+        ({"keywords": ("Motley",)}, "keywords"),
+        ({"logprobs": True}, "include"),
+        ({"vad": Vad(threshold=0.9)}, "chunking_strategy"),
         ({"to": "en"}, "model"),
         ({"prompt": "Motley, Ray"}, "prompt"),
         ({"temperature": 0.4}, "temperature"),
@@ -212,6 +213,13 @@ async def test_what_it_cannot_honour_is_refused(
 async def test_what_is_not_audio_is_refused_across_the_process(engine: PocketSphinx, audio: bytes) -> None:
     with pytest.raises(MediaUnsupported) as caught:
         await hear(engine, audio)
+    assert caught.value.param == "file"
+
+
+async def test_what_plays_too_long_is_refused_across_the_process(engine: PocketSphinx) -> None:
+    assert await hear(engine, wav(silence(0.5)), longest_s=0.6)
+    with pytest.raises(MediaTooLong) as caught:
+        await hear(engine, wav(silence(0.7)), longest_s=0.6)
     assert caught.value.param == "file"
 
 

@@ -3,6 +3,7 @@
 import array
 import asyncio
 import base64
+import email
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -19,14 +20,15 @@ from backends.contract.errors import (
     EngineFailed,
     GatewayError,
     InvalidRequest,
+    MediaTooLong,
     MediaUnsupported,
     ModelDown,
     Overloaded,
     TooLarge,
     UpstreamTimeout,
 )
-from backends.contract.results import ChatChunk, Heard, Pcm, Usage
-from backends.contract.tasks import ChatTask, EmbedTask, RerankTask, SpeakTask, TranscribeTask
+from backends.contract.results import ChatChunk, Heard, Logprob, Pcm, Usage
+from backends.contract.tasks import ChatTask, EmbedTask, RerankTask, SpeakTask, TranscribeTask, Vad
 from backends.engines.remote import Remote
 from backends.sources import locate
 
@@ -513,9 +515,81 @@ async def test_what_was_heard(make: Make, respx_mock: respx.MockRouter) -> None:
 async def test_a_translation(make: Make, respx_mock: respx.MockRouter) -> None:
     respx_mock.post(f"{BASE}/audio/translations").respond(json={"text": "Hello", "language": "english"})
     assert (await hear(await make(), to="en")).segments[0].text == "Hello"
+    for more, param in (
+        ({"words": True}, "timestamp_granularities"),
+        ({"languages": ("de",)}, "language"),
+        ({"keywords": ("a",)}, "keywords"),
+        ({"vad": Vad()}, "chunking_strategy"),
+    ):
+        with pytest.raises(InvalidRequest) as refused:
+            await hear(await make(), to="en", **more)
+        assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("asked", "fields"),
+    [
+        ({}, {}),
+        ({"languages": ("de",)}, {"language": ["de"]}),
+        ({"languages": ("de", "fr")}, {"languages[]": ["de", "fr"]}),
+        ({"keywords": ("Motley", "☂")}, {"keywords[]": ["Motley", "☂"]}),
+        ({"vad": Vad()}, {"chunking_strategy": ["auto"]}),
+        (
+            {"vad": Vad(0.25, 0.1, 0.7)},
+            {
+                "chunking_strategy[type]": ["server_vad"],
+                "chunking_strategy[threshold]": ["0.25"],
+                "chunking_strategy[prefix_padding_ms]": ["100"],
+                "chunking_strategy[silence_duration_ms]": ["700"],
+            },
+        ),
+    ],
+)
+async def test_a_form_has_the_names_of_openai(
+    make: Make, respx_mock: respx.MockRouter, asked: dict[str, Any], fields: dict[str, list[str]]
+) -> None:
+    respx_mock.post(HEAR).respond(json={"text": "Hello"})
+    await hear(await make(), **asked)
+    sent = form(respx_mock)
+    assert {name: sent.get(name) for name in fields} == fields
+    assert set(sent) == {"file", "model", "response_format", "temperature"} | set(fields)
+
+
+def form(respx_mock: respx.MockRouter) -> dict[str, list[str]]:
+    """The fields of the last form, in order."""
+    request = respx_mock.calls.last.request
+    head = b"content-type: " + request.headers["content-type"].encode() + b"\r\n\r\n"
+    fields = dict[str, list[str]]()
+    for part in email.message_from_bytes(head + request.content).walk():
+        name = part.get_param("name", header="content-disposition")
+        if isinstance(name, str):
+            value = part.get_payload(decode=True)
+            assert isinstance(value, bytes)
+            fields.setdefault(name, []).append(value.decode())
+    return fields
+
+
+async def test_probabilities(make: Make, respx_mock: respx.MockRouter) -> None:
+    one = {"token": "Hello", "bytes": [72], "logprob": -0.5}
+    respx_mock.post(HEAR).respond(json={"text": "Hello", "logprobs": [one]})
+    heard = await hear(await make(), logprobs=True)
+    assert heard.segments[0].logprobs == (Logprob("Hello", -0.5),)
+    sent = form(respx_mock)
+    assert (sent["include[]"], sent["response_format"]) == (["logprobs"], ["json"])
+    respx_mock.post(HEAR).respond(json={"text": "", "logprobs": []})
+    assert (await hear(await make(), logprobs=True)).segments == ()
+    respx_mock.post(HEAR).respond(json={"text": "Hello"})
     with pytest.raises(InvalidRequest) as refused:
-        await hear(await make(), to="en", words=True)
-    assert refused.value.param == "timestamp_granularities"
+        await hear(await make(), logprobs=True)
+    assert refused.value.param == "include"
+
+
+async def test_what_turns_out_too_long_is_refused(make: Make, respx_mock: respx.MockRouter) -> None:
+    respx_mock.post(HEAR).respond(json={"text": "Hello", "duration": 61})
+    assert (await hear(await make(), longest_s=61)).position == 61
+    with pytest.raises(MediaTooLong) as refused:
+        await hear(await make(), longest_s=60)
+    assert refused.value.param == "file"
 
 
 async def test_a_server_that_knows_no_times(make: Make, respx_mock: respx.MockRouter) -> None:
@@ -526,7 +600,7 @@ async def test_a_server_that_knows_no_times(make: Make, respx_mock: respx.MockRo
 
     respx_mock.post(HEAR).mock(side_effect=answer)
     engine = await make()
-    heard = await hear(engine, language="en")
+    heard = await hear(engine, languages=("en",))
     assert (heard.position, heard.language, heard.segments[0].text) == (4, "en", "Hello")
     assert len(respx_mock.calls) == 2
     await hear(engine)

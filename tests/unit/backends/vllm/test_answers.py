@@ -26,7 +26,14 @@ def test_cuts_do_not_matter(size: int) -> None:
     assert [chunk.usage for chunk in chunks if chunk.usage] == [Usage(4, 2)]
     assert [chunk.finish for chunk in chunks if chunk.finish] == ["tool_calls"]
     assert sum(chunk.tokens for chunk in chunks) == 2
-    assert events.done
+    events.end()
+
+
+def test_an_answer_that_does_not_end_is_a_failure() -> None:
+    events = Events(usage_shown=False, naming=Naming("m", "m"))
+    events.feed(TOKEN)
+    with pytest.raises(VllmFailed):
+        events.end()
 
 
 def test_every_chunk_holds_whole_events() -> None:

@@ -1,0 +1,145 @@
+"""Transcribes and translates with Whisper on torch, by transformers: cards of every vendor, and CPUs.
+
+For NVIDIA and CPUs `faster-whisper` is the quicker way; cards of AMD and Intel have this one. Torch
+computes outside the GIL, so it lives in this process.
+"""
+
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, Field
+
+from backends.contract.engine import GpuShare, Memory, ModelRef, Progress
+from backends.contract.errors import EngineFailed
+from backends.contract.results import Heard
+from backends.contract.tasks import TranscribeTask, Vad, Verb
+from backends.vllm.weights import weights_bytes
+from backends.whisper.folder import Shape
+from backends.whisper.listening import Listening
+
+if TYPE_CHECKING:
+    from backends.whisper.on_torch import OnTorch
+
+# What torch and its libraries take beside the model.
+LIBRARIES = 1_000_000_000
+
+
+class Whisper:
+    """Needs `ModelRef.path`, a checkpoint of transformers with `safetensors`."""
+
+    class Options(BaseModel, extra="forbid"):
+        """`dtype`: 16 bits on a card, 32 on a CPU by default. `threads`: cores, on a CPU. `batch`: clips
+        of at most 30 s heard together. `vad`: leave silence out, also when a request does not ask.
+        `max_new_tokens`: of a clip."""
+
+        dtype: Literal["float16", "bfloat16", "float32"] | None = None
+        threads: int | None = Field(None, ge=1, le=256)
+        batch: int = Field(1, ge=1, le=64)
+        beam_size: int = Field(1, ge=1, le=20)
+        vad: bool = True
+        max_new_tokens: int | None = Field(None, ge=1, le=200)
+
+    tasks: ClassVar[frozenset[Verb]] = frozenset({"transcribe"})
+
+    @classmethod
+    def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory:
+        """From what the checkpoint says of itself. Nothing if the model is not on this machine."""
+        try:
+            shape = _shape(model.path)
+        except EngineFailed:
+            return Memory()
+        clip = shape.working(options.beam_size, half=_device(share) != "cpu")
+        return Memory(shape.size, clip * options.batch + LIBRARIES)
+
+    def __init__(self, model: ModelRef, options: Options, share: GpuShare) -> None:
+        self._model, self._options, self._share = model, options, share
+        self._listening = Listening(workers=1)
+        self._facts: dict[str, Any] = {}
+
+    async def load(self, progress: Progress) -> None:
+        """Raises EngineFailed for a folder, package or card that is missing or not the right one."""
+        await self._listening.load(self._read, progress)
+
+    def _read(self, note: Progress) -> "OnTorch":
+        _shape(self._model.path)
+        note("loading", None)
+        try:
+            from backends.whisper.on_torch import OnTorch
+        except ImportError as error:
+            raise EngineFailed("this engine needs the packages of motley[whisper]") from error
+        assert self._model.path is not None
+        options, device = self._options, _device(self._share)
+        model = OnTorch(
+            self._model.path,
+            device=device,
+            dtype=options.dtype or ("float32" if device == "cpu" else "float16"),
+            share=self._share.share,
+            threads=options.threads,
+            beam=options.beam_size,
+            max_new_tokens=options.max_new_tokens,
+        )
+        note("warming", None)
+        model.warm()
+        self._facts = {
+            "languages": model.languages(),
+            "translates": model.translates,
+            "word_times": model.aligns,
+            "logprobs": False,
+            "device": device,
+            "batch": options.batch,
+        }
+        return model
+
+    async def healthy(self) -> bool:
+        return await self._listening.healthy()
+
+    async def close(self) -> None:
+        self._listening.close()
+
+    @property
+    def busy(self) -> int:
+        return self._listening.busy
+
+    def facts(self) -> Mapping[str, Any]:
+        return self._facts
+
+    async def transcribe(self, task: TranscribeTask) -> AsyncGenerator[Heard, None]:
+        """An item per clip of at most 30 s, and one for each longer silence.
+
+        Raises InvalidRequest for what it cannot honour, MediaUnsupported and MediaTooLong for the file.
+        """
+        vad = task.vad or (Vad() if self._options.vad else None)
+        async with aclosing(self._listening.transcribe(task, self._options.batch, vad)) as said:
+            async for heard in said:
+                yield heard
+
+
+def _device(share: GpuShare) -> str:
+    """As torch names it: ROCm goes by the name of CUDA."""
+    if not share.share:
+        return "cpu"
+    return {"nvidia": "cuda", "amd": "cuda", "intel": "xpu", "cpu": "cpu"}[share.vendor]
+
+
+def _shape(folder: Path | None) -> Shape:
+    """Raises EngineFailed, with a sentence for the operator, where this is no such checkpoint."""
+    if folder is None:
+        raise EngineFailed("this engine needs a model's folder: its source is file:///…")
+    if (folder / "model.bin").is_file():
+        raise EngineFailed("the source is a model of CTranslate2: the engine faster-whisper runs it")
+    for name in ("config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise EngineFailed(f"the source has no {name}")
+    if not any(folder.glob("*.safetensors")):
+        raise EngineFailed("the source has no *.safetensors")
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+        if config["model_type"] != "whisper":
+            raise EngineFailed("the source is another kind of model than Whisper")
+        width, layers = int(config["d_model"]), int(config["decoder_layers"])
+        return Shape(0, weights_bytes(folder), width, layers, int(config["vocab_size"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise EngineFailed("the config.json of the source is not a Whisper's") from error

@@ -1,0 +1,1 @@
+"""What hearing with Whisper's models takes: sound in clips, the model's folder, the model itself."""

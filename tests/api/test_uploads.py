@@ -1,0 +1,81 @@
+"""What uploads cost: nothing of them stays, and no recording is held as samples."""
+
+import gc
+import io
+import re
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+import av
+import httpx2
+
+from .doors import Door
+
+HEAR = "/v1/audio/transcriptions"
+RATE, CHANNELS = 192_000, 8
+UPLOAD = 20_000_000  # bytes, of a little over three seconds
+
+
+def surround() -> bytes:
+    """A WAV of 32-bit floats, silent."""
+    frame = 4 * CHANNELS
+    samples = bytes(UPLOAD // frame * frame)
+    kind = struct.pack("<HHIIHH", 3, CHANNELS, RATE, RATE * frame, frame, 32)
+    chunks = b"fmt " + struct.pack("<I", len(kind)) + kind + b"data" + struct.pack("<I", len(samples))
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks) + len(samples)) + b"WAVE" + chunks + samples
+
+
+def memory(door: Door, figure: str) -> int:
+    """Bytes, of the door and of every engine: `VmRSS` now, `VmHWM` at the peak of each."""
+    gc.collect()
+    total = 0
+    for process in door.family():
+        with suppress(OSError):  # it has ended meanwhile
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            total += sum(int(found) * 1024 for found in re.findall(rf"{figure}:\s+(\d+) kB", status))
+    return total
+
+
+def test_twenty_uploads_leave_nothing_behind(door: Door, http: httpx2.Client) -> None:
+    file = ("many channels.wav", surround(), "audio/wav")
+    form = {"model": "pocketsphinx-en"}
+    seen = []
+    for _ in range(20):
+        answer = http.post(HEAR, data=form, files={"file": file})
+        assert answer.json() == {"text": "", "usage": {"type": "duration", "seconds": 4}}
+        seen.append(memory(door, "VmRSS"))
+    warm, end = seen[7], min(seen[-4:])
+    assert end - warm < 2 * UPLOAD, seen  # kept, the twelve since would be 240 MB
+
+
+def silence(minutes: int) -> bytes:
+    """A FLAC, whose samples are 1.9 MB a minute."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="flac") as container:
+        stream = container.add_stream("flac", rate=16_000)
+        stream.codec_context.layout, stream.codec_context.format = "mono", "s16"
+        for _ in range(minutes):
+            frame = av.AudioFrame(format="s16", layout="mono", samples=960_000)
+            frame.planes[0].update(bytes(1_920_000))
+            frame.sample_rate = 16_000
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def most(door: Door, http: httpx2.Client, sound: bytes, seconds: int) -> int:
+    """The peak of memory while a recording is heard."""
+    for process in door.family():
+        with suppress(OSError):
+            Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak begins anew
+    answer = http.post(HEAR, data={"model": "pocketsphinx-en"}, files={"file": sound})
+    assert answer.json() == {"text": "", "usage": {"type": "duration", "seconds": seconds}}
+    return memory(door, "VmHWM")
+
+
+def test_half_an_hour_takes_no_more_memory_than_three_minutes(door: Door, http: httpx2.Client) -> None:
+    short, long = silence(3), silence(30)
+    most(door, http, short, 180)
+    before = most(door, http, short, 180)
+    assert most(door, http, long, 1800) - before < 25_000_000  # of samples there are 58 MB
