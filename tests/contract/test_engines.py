@@ -192,7 +192,6 @@ import sys
 from backends.contract.engine import GpuShare, ModelRef
 from backends.engines.registry import ENGINES, engine_class
 from backends.sources import locate
-from tests.sounds import decoded
 from tests.vllm.standing import STAND_IN
 cls, source = engine_class({engine!r}), {SOURCES[engine]!r}
 task = sorted(cls.tasks)[0]
