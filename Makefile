@@ -9,7 +9,7 @@ CLIENTS := .venv-clients/ready $(NODE)/ready
 FLEET  ?= deploy/fleets/embedded.yaml
 PORT   ?= 8000
 
-.PHONY: help up test test-all test-vllm test-torch check openapi schema chat-fields render bench bench-audio bench-chat lock clean
+.PHONY: help up test test-all test-vllm test-torch test-xtts check openapi schema chat-fields render bench bench-audio bench-chat lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -23,10 +23,13 @@ test: $(VENV)/dev $(CLIENTS) ## every suite that a laptop can run, each with its
 test-vllm: $(VENV)/dev $(CLIENTS) .venv-vllm/ready ## the suite that runs real vLLM on the CPU (2.5 GB, minutes)
 	@$(BIN)/python tools/suites.py vllm
 
+test-xtts: $(VENV)/dev .venv-xtts/ready ## the suite that runs real XTTS, tiny and random, on the CPU (1.8 GB)
+	@$(BIN)/python tools/suites.py xtts
+
 test-torch: $(VENV)/dev .venv-torch/ready ## the suite of the engine `whisper`: torch and transformers (2 GB)
 	@$(BIN)/python tools/suites.py torch
 
-test-all: $(VENV)/dev $(CLIENTS) .venv-vllm/ready .venv-torch/ready ## the same and the heavy ones
+test-all: $(VENV)/dev $(CLIENTS) .venv-vllm/ready .venv-torch/ready .venv-xtts/ready ## the same and the heavy ones
 	@$(BIN)/python tools/suites.py --all
 
 check: $(VENV)/dev ## lint, types, import rules, freshness of what is generated
@@ -59,7 +62,7 @@ lock: $(VENV)/dev ## pin and hash every package anew
 	@UV=$(BIN)/uv sh tools/lock.sh
 
 clean: ## remove what was installed and built
-	rm -rf .venv .venv-clients .venv-vllm .venv-torch .venv-litellm $(NODE) build *.egg-info
+	rm -rf .venv .venv-clients .venv-vllm .venv-torch .venv-xtts .venv-litellm $(NODE) build *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache
 
 # A lock is installed whole and without looking for dependencies: nothing heavier slips in.
@@ -110,6 +113,16 @@ VLLM_PIP := .venv-vllm/bin/python -m pip install --quiet --disable-pip-version-c
 	@$(VLLM_PIP) --require-hashes -r $< || \
 	  $(VLLM_PIP) --require-hashes -r $< $(CPU_TORCH)
 	@.venv-vllm/bin/python tools/name_vllm.py
+	@touch $@
+
+# XTTS with the CPU build of torch, for tests; the same of it as above.
+XTTS_PIP := .venv-xtts/bin/python -m pip install --quiet --disable-pip-version-check --no-deps
+.venv-xtts/ready: requirements/xtts.txt tools/plain_torchaudio.py
+	@echo "installing XTTS into .venv-xtts …"
+	@$(PYTHON311) -m venv .venv-xtts
+	@$(XTTS_PIP) --require-hashes -r $< || \
+	  $(XTTS_PIP) --require-hashes -r $< $(CPU_TORCH)
+	@.venv-xtts/bin/python tools/plain_torchaudio.py
 	@touch $@
 
 # Motley with its tools for tests, and torch's CPU build (of which the same is to be said).

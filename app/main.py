@@ -29,6 +29,7 @@ from app.routes import (
     translations,
 )
 from app.routes import fleet as fleet_routes
+from app.routes import voices as voice_routes
 from app.routes.aliases import AliasPaths
 from app.routes.desk import Desk
 from app.settings import MB, Settings
@@ -37,10 +38,13 @@ from app.telemetry.metrics import Metered, Meters
 from app.telemetry.visit import Visits
 from app.upstream import Upstream
 from app.upstream.fallback import Fallbacks
+from app.upstream.samples import Samples
+from app.voices import Voices
 from backends.fleet.schema import Fleet
 
 FAMILIES = (
-    chat, completions, responses, tokens, transcriptions, translations, speech, embeddings, rerank,
+    chat, completions, responses, tokens, transcriptions, translations, speech, voice_routes, embeddings,
+    rerank,
     models, fleet_routes, health,
 )  # fmt: skip
 
@@ -51,6 +55,9 @@ def create_app(settings: Settings, fleet: Fleet, upstream: Upstream) -> FastAPI:
     `app.state.catalogue.update(fleet)` gives it another fleet while it serves.
     """
     catalogue, meters = Catalogue(fleet), Meters()
+    voices = Voices(settings.voices) if settings.voices else None
+    if voices is not None:
+        upstream = Samples(upstream, voices)
     upstream = Fallbacks(upstream, catalogue)
 
     @asynccontextmanager
@@ -60,6 +67,8 @@ def create_app(settings: Settings, fleet: Fleet, upstream: Upstream) -> FastAPI:
             yield
         finally:
             await upstream.close()
+            if voices is not None:
+                await voices.recordings.close()
 
     app = FastAPI(
         title="Motley",
@@ -87,7 +96,7 @@ def create_app(settings: Settings, fleet: Fleet, upstream: Upstream) -> FastAPI:
         ],
     )
     app.state.catalogue, app.state.upstream = catalogue, upstream
-    app.state.desk = Desk(settings, catalogue, upstream, meters)
+    app.state.desk = Desk(settings, catalogue, upstream, meters, voices)
     for family in FAMILIES:
         app.include_router(family.router)
     return app

@@ -5,10 +5,17 @@ Constructed once, in an entry point, and passed. Every variable is in `.env.exam
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MB = 1_000_000
+
+
+def _place(where: str) -> str:
+    """A door may run in any folder."""
+    if where and "://" not in where and not where.startswith("/"):
+        raise ValueError("must be a path that begins with a slash, or a URL")
+    return where
 
 
 class Settings(BaseSettings):
@@ -24,6 +31,9 @@ class Settings(BaseSettings):
     max_audio_s: Annotated[
         float, Field(gt=0, description="Seconds that an upload may play, however small it is.")
     ] = 14_400
+    voices: Annotated[str, AfterValidator(_place)] = Field(
+        "", description="Where voices made from recordings are kept, a folder or a URL. None: none are made."
+    )
     keepalive_s: Annotated[
         float, Field(gt=0, description="Seconds of silence before an event stream sends a comment.")
     ] = 15

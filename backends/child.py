@@ -13,6 +13,7 @@ import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,22 @@ async def _line(ours: socket.socket) -> bytes:
     return line
 
 
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """What runs a worker: `command`, to which the name of its module is added, and its whole
+    environment."""
+
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+
+    @classmethod
+    def ours(cls) -> "Interpreter":
+        """This one, with our import path: Ray and test runners extend `sys.path` without the
+        environment."""
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        return cls((sys.executable, "-m", "backends.worker"), env)
+
+
 class Worker:
     """One child that answers one job at a time. Restarts itself when the child ends.
 
@@ -109,8 +126,16 @@ class Worker:
     is away, and with a contract error when the child refuses it.
     """
 
-    def __init__(self, module: str, options: Mapping[str, Any], *, grace: float, start_s: float) -> None:
-        self._module, self._options = module, dict(options)
+    def __init__(
+        self,
+        module: str,
+        options: Mapping[str, Any],
+        *,
+        grace: float,
+        start_s: float,
+        interpreter: Interpreter | None = None,
+    ) -> None:
+        self._module, self._options, self._interpreter = module, dict(options), interpreter
         self._grace, self._start_s = grace, start_s
         self._group: Group | None = None
         self._reader: asyncio.StreamReader | None = None
@@ -223,10 +248,11 @@ class Worker:
 
     async def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "backends.worker", self._module]
+        interpreter = self._interpreter or Interpreter.ours()
+        command = (*interpreter.command, self._module)
         with theirs:
             self._reader, self._writer = await asyncio.open_connection(sock=ours)
-            self._group = await Group.start(command, env=_environment(), stdio=theirs)
+            self._group = await Group.start(command, env=interpreter.env, stdio=theirs)
 
     async def _frame(self) -> tuple[dict[str, Any], bytes]:
         """Raises EOFError (IncompleteReadError) when either end is closed."""
@@ -276,7 +302,7 @@ class Pool:
     """Workers of one module with one queue of jobs.
 
     `grace`: seconds a child has to stop when its job is cancelled, before it is killed and
-    replaced. `start_s`: seconds it has to load.
+    replaced. `start_s`: seconds it has to load. `interpreter`: ours by default.
     """
 
     def __init__(
@@ -287,8 +313,12 @@ class Pool:
         size: int = 1,
         grace: float = 1.0,
         start_s: float = 60.0,
+        interpreter: Interpreter | None = None,
     ) -> None:
-        self._workers = [Worker(module, options, grace=grace, start_s=start_s) for _ in range(size)]
+        self._workers = [
+            Worker(module, options, grace=grace, start_s=start_s, interpreter=interpreter)
+            for _ in range(size)
+        ]
         self._free = deque(self._workers)
         self._turn = asyncio.Semaphore(size)
         self._resting: set[asyncio.Task[None]] = set()
@@ -351,8 +381,3 @@ def _raise_for(header: dict[str, Any]) -> None:
     if "broken" in header:
         log.error("a child failed:\n%s", header["broken"])
         raise RuntimeError("the child failed; its traceback is in the log")
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with our import path: Ray and test runners extend `sys.path` without the environment."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -4,14 +4,16 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar, cast
 
-from backends.contract.engine import Engine, Progress
+from backends.contract.engine import Ability, Engine, Progress
 from backends.contract.errors import (
     EngineFailed,
     GatewayError,
+    InvalidRequest,
     ModelDown,
     NotReady,
     Overloaded,
@@ -19,7 +21,7 @@ from backends.contract.errors import (
 )
 from backends.contract.results import ChatChunk
 from backends.contract.state import Readiness, ReplicaState, VariantState
-from backends.contract.tasks import AnyTask, ChatTask, StreamTask, Task
+from backends.contract.tasks import AnyTask, ChatTask, SpeakTask, StreamTask, Task
 
 log = logging.getLogger(__name__)
 
@@ -103,12 +105,38 @@ class Host:
     async def stream(self, task: StreamTask[C]) -> AsyncGenerator[list[C], None]:
         """Answer a task with batches: the first item alone and at once, then what gathers."""
         async with self._admitted(task) as method, self._boundary(task):
-            batches = coalesce(method(task), self._window, self._most)
+            batches = coalesce(self._begun(method, task), self._window, self._most)
             try:
                 async for batch in batches:
                     yield _packed(batch)
             finally:
                 await batches.aclose()
+
+    def _begun(self, method: Any, task: StreamTask[C]) -> AsyncGenerator[C, None]:
+        """The engine's stream; speech at the pace that was asked for, where it has but its own."""
+        source: Any
+        if isinstance(task, SpeakTask) and task.speed != 1 and "speed" not in self._abilities:
+            from backends.pace import paced
+
+            source = paced(method(replace(task, speed=1.0)), task.speed)
+        else:
+            source = method(task)
+        return source  # type: ignore[no-any-return]
+
+    @property
+    def _abilities(self) -> Collection[Ability]:
+        return cast(Collection[Ability], getattr(self.engine, "abilities", ()))
+
+    def _check(self, task: AnyTask) -> None:
+        """Raises where the engine would have to ignore something of the task."""
+        if isinstance(task, ChatTask) and task.surface not in getattr(self.engine, "surfaces", ("chat",)):
+            raise TaskUnsupported(f"this model does not answer {task.surface}", param="model")
+        if not isinstance(task, SpeakTask):
+            return
+        if task.instructions and "instructions" not in self._abilities:
+            raise InvalidRequest("this model takes no 'instructions' on how to speak", param="instructions")
+        if task.sample is not None and "sample" not in self._abilities:
+            raise InvalidRequest("this model cannot speak in a voice made from a sample", param="voice")
 
     @asynccontextmanager
     async def _admitted(self, task: AnyTask) -> AsyncIterator[Any]:
@@ -121,8 +149,7 @@ class Host:
             raise TaskUnsupported(f"this model does not {task.verb}", param="model")
         if self._gate.locked() and self._queued >= self._max_queued:
             raise Overloaded("the model is at capacity; try again shortly")
-        if isinstance(task, ChatTask) and task.surface not in getattr(self.engine, "surfaces", ("chat",)):
-            raise TaskUnsupported(f"this model does not answer {task.surface}", param="model")
+        self._check(task)
         self._queued += 1
         try:
             await self._gate.acquire()

@@ -15,3 +15,6 @@ compile requirements/litellm.in -o requirements/litellm.txt
 "$UV" pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
   --override requirements/vllm-overrides.txt -c requirements/embedded.txt -c requirements/dev.txt \
   requirements/torch.in -o requirements/torch.txt
+# XTTS with the same CPU build of torch, for tests.
+"$UV" pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
+  requirements/xtts.in -o requirements/xtts.txt

@@ -46,6 +46,10 @@ SUITES = {
         ((".venv-torch/bin/python", *PYTEST[1:], "tests/torch", "tests/contract", "-k", "whisper"),),
         heavy="installs torch and transformers (2 GB); `make test-torch` does both",
     ),
+    "xtts": Suite(
+        ((*PYTEST, "tests/xtts"),),
+        heavy="installs 1.8 GB and runs real XTTS, tiny and random; `make test-xtts` does both",
+    ),
 }
 
 

@@ -108,7 +108,7 @@ class _Encoder:
         self._sink = sink
         self._resampler: AudioResampler | None = None
         self._rate = 0
-        self._fed = 0
+        self._fed = self._made = 0
         self._container: av.container.OutputContainer | None = None
         if wanted == "pcm":
             self._sample_format = "s16"
@@ -158,7 +158,10 @@ class _Encoder:
         if self._container is None:
             return b"".join(bytes(frame.planes[0])[: frame.samples * 2] for frame in frames)
         for frame in frames:
-            frame.pts = None  # one clock for all: the encoder counts samples itself
+            # One clock for all. Left to itself, the muxer would not count what Opus takes to settle,
+            # and the last page would say that the speech ends 6.5 ms late.
+            frame.pts, frame.time_base = self._made, Fraction(1, RATE)
+            self._made += frame.samples
             self._container.mux(self._stream.encode(frame))
         return self._taken()
 

@@ -10,6 +10,7 @@ from app.settings import Settings
 from app.telemetry.metrics import Meters
 from app.telemetry.visit import Visit
 from app.upstream import Upstream
+from app.voices import Voices
 from backends.contract.tasks import Verb
 
 
@@ -19,6 +20,7 @@ class Desk:
     catalogue: Catalogue
     upstream: Upstream
     meters: Meters
+    voices: Voices | None = None
 
     def target(self, request: Request, verb: Verb, model: str | None, user: str | None = None) -> Target:
         """Who answers; noted on the visit. A model not named is the path's alias.

@@ -1,21 +1,20 @@
-"""`POST /v1/audio/speech`, and the voices to ask for."""
-
-from typing import Any
+"""`POST /v1/audio/speech`."""
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from app.catalogue import readiness
-from app.errors import Json, need_json
+from app.errors import need_json
 from app.formats import audio
-from app.routes.desk import AtDesk, Desk
-from app.streaming import Streamed, first_or_gone
+from app.formats.speech import as_events
+from app.routes.desk import AtDesk
+from app.streaming import EventStream, Streamed, first_or_gone
 from app.telemetry.visit import Visit
 from app.wire.speech import SpeechRequest
-from backends.contract.errors import TaskUnsupported
 from backends.contract.tasks import SpeakTask
 
 router = APIRouter(tags=["audio"])
+
+KINDS = (*sorted(set(audio.MEDIA_TYPES.values())), "text/event-stream")
 
 
 @router.post(
@@ -23,36 +22,24 @@ router = APIRouter(tags=["audio"])
     summary="Speak a text",
     response_model=None,
     dependencies=[Depends(need_json)],
-    responses={200: {"content": {kind: {} for kind in sorted(set(audio.MEDIA_TYPES.values()))}}},
+    responses={200: {"content": {kind: {} for kind in KINDS}}},
 )
 async def speech(body: SpeechRequest, request: Request, desk: AtDesk) -> Response:
-    """Audio as it is spoken. One that breaks off ends without the final chunk."""
+    """Audio as it is spoken, or (`stream_format: sse`) events with pieces of it.
+
+    A file that breaks off ends without the final chunk; events end with one that says why.
+    """
     target = desk.target(request, "speak", body.model)
     visit = Visit.of(request.scope)
-    task = SpeakTask(visit.request_id, body.input, body.voice, body.speed)
+    form = body.response_format or "mp3"
+    task = SpeakTask(
+        visit.request_id, body.input, body.voice, body.speed or 1.0, body.instructions or None,
+        await desk.voices.sample(body.voice) if desk.voices else None,
+    )  # fmt: skip
     spoken = desk.upstream.stream(target, task)
     # The first sound, not the first byte: encoders write headers before they have heard anything.
     begun = await first_or_gone(request, spoken)
-    encoded = audio.encode(begun, body.response_format)
-    return Streamed(encoded, visit, audio.MEDIA_TYPES[body.response_format], spoken)
-
-
-@router.get("/v1/audio/voices", summary="List voices", response_model=None)
-async def voices(desk: AtDesk, model: str | None = None) -> Response:
-    """`{"voices": [{"id", "name", "model", …}]}` of one speaking model, or of all."""
-    if model is None:
-        fleet = desk.catalogue.fleet.models
-        names = [name for name, entry in fleet.items() if entry.task == "speak"]
-    else:
-        name, entry = desk.catalogue.resolve(model)
-        if entry.task != "speak":
-            raise TaskUnsupported(f"The model `{model}` does not speak, it does {entry.task}", param="model")
-        names = [name]
-    return Json({"voices": [voice for name in names for voice in _voices(desk, name)]})
-
-
-def _voices(desk: Desk, name: str) -> list[dict[str, Any]]:
-    best = readiness(desk.catalogue.states(name, desk.upstream.states()))
-    listed = best.facts.get("voices", ())
-    plain = ({"id": voice, "name": voice} if isinstance(voice, str) else voice for voice in listed)
-    return [{**voice, "model": name} for voice in plain]
+    if body.stream_format == "sse":
+        events = as_events(begun, form, body.input)
+        return EventStream(events, visit, desk.settings.keepalive_s, spoken)
+    return Streamed(audio.encode(begun, form), visit, audio.MEDIA_TYPES[form], spoken)

@@ -22,15 +22,12 @@ def _format(given: Any) -> Any:
     return given
 
 
-def _audio(given: Any) -> Any:
-    if given == "sse":
-        raise InvalidRequest("'stream_format' sse is not offered yet: use audio", param="stream_format")
-    return given
-
-
 class SpeechRequest(Closed):
+    """null is as good as nothing; so are empty instructions."""
+
     input: Annotated[str, Field(min_length=1, max_length=4096)]
     voice: Annotated[str, BeforeValidator(_voice), Field(min_length=1)]
-    response_format: Annotated[Format, BeforeValidator(_format)] = "mp3"
-    speed: Annotated[float, Field(ge=0.25, le=4)] = 1.0
-    stream_format: Annotated[Literal["audio"], BeforeValidator(_audio)] | None = None
+    instructions: Annotated[str, Field(max_length=4096)] | None = None
+    response_format: Annotated[Format, BeforeValidator(_format)] | None = "mp3"
+    speed: Annotated[float, Field(ge=0.25, le=4)] | None = 1.0
+    stream_format: Literal["audio", "sse"] | None = "audio"

@@ -9,7 +9,9 @@ Rules every engine keeps:
 - closing a stream (`aclose`) or cancelling a call ends the work within one step;
 - a field the engine cannot honour is refused with `param`, never ignored;
 - an engine that chats and answers more than OpenAI's chat body lists it all in a class attribute
-  `surfaces`; the host refuses the others for it.
+  `surfaces`; the host refuses the others for it;
+- an engine that speaks lists in `abilities` which fields of the task beyond text and voice are its
+  own business; for the others the host sees to the pace itself, and refuses the rest.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -23,6 +25,9 @@ from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Vectors
 from backends.contract.tasks import ChatTask, EmbedTask, RerankTask, SpeakTask, TranscribeTask, Verb
 
 Vendor = Literal["cpu", "nvidia", "amd", "intel"]
+
+# Fields of `SpeakTask`: honours `speed`, heeds `instructions`, speaks in the voice of a `sample`.
+Ability = Literal["speed", "instructions", "sample"]
 
 # stage ("loading", "warming" …) and how far it is, 0…1, or None when that is not known
 Progress = Callable[[str, float | None], None]

@@ -7,6 +7,7 @@ GatewayError                500 server_error           internal_error
 │  ├─ MediaUnsupported      400                        unsupported_media
 │  ├─ MediaTooLong          400                        media_too_long
 │  ├─ ModelNotFound         404                        model_not_found
+│  ├─ VoiceNotFound         404                        voice_not_found
 │  ├─ RouteNotFound         404                        not_found
 │  ├─ MethodNotAllowed      405                        method_not_allowed
 │  ├─ TooLarge              413                        body_too_large
@@ -15,6 +16,7 @@ GatewayError                500 server_error           internal_error
 ├─ Forbidden                403 permission_error       model_not_allowed
 ├─ RateLimited              429 rate_limit_error       rate_limit_exceeded
 ├─ ClientGone               499 server_error           client_closed_request
+├─ SampleNeeded             500 server_error           sample_needed
 ├─ EngineFailed             502 server_error           engine_failed
 ├─ Overloaded               503 server_error           overloaded
 ├─ NotReady                 503 server_error           model_loading
@@ -101,6 +103,13 @@ class ModelNotFound(InvalidRequest):
     code = "model_not_found"
 
 
+class VoiceNotFound(InvalidRequest):
+    """No voice of that id was made here. (A voice that a model lacks is an InvalidRequest.)"""
+
+    status = 404
+    code = "voice_not_found"
+
+
 class RouteNotFound(InvalidRequest):
     """No such path."""
 
@@ -158,6 +167,13 @@ class ClientGone(GatewayError):
 
     status = 499
     code = "client_closed_request"
+
+
+class SampleNeeded(GatewayError):
+    """The engine does not have the recording of a voice: the same task, with it, will do. Never on
+    the wire: the door answers it."""
+
+    code = "sample_needed"
 
 
 class EngineFailed(GatewayError):

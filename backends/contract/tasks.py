@@ -124,14 +124,31 @@ class TranscribeTask(StreamTask[Heard]):
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """The recording that a voice was made from. `sound`: WAV, 16-bit mono at 24 kHz; None where the
+    engine may know it already (it raises SampleNeeded if not). `language`: ISO 639-1, of the speaker."""
+
+    sound: bytes | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SpeakTask(StreamTask[Pcm]):
-    """`speed`: 0.25 … 4.0, 1.0 is the voice's own pace. `instructions`: how to speak, in words."""
+    """`speed`: 0.25 … 4.0, 1.0 is the voice's own pace. `instructions`: how to speak, in words.
+
+    `sample`: of a voice that was made from one; `voice` is then its id, which stands for that
+    recording and never for another.
+    """
 
     verb: ClassVar[Verb] = "speak"
     text: str
     voice: str
     speed: float = 1.0
     instructions: str | None = None
+    sample: Sample | None = None
+
+    def heft(self) -> int:
+        return len(self.sample.sound) if self.sample and self.sample.sound else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 from pydantic import BaseModel, Field
 
 from backends.child import Pool
-from backends.contract.engine import GpuShare, Memory, ModelRef, Progress
+from backends.contract.engine import Ability, GpuShare, Memory, ModelRef, Progress
 from backends.contract.errors import InvalidRequest
 from backends.contract.results import Pcm
 from backends.contract.tasks import SpeakTask, Verb
@@ -52,12 +52,15 @@ class EspeakNG:
 
     class Options(BaseModel, extra="forbid"):
         """`workers`: texts spoken at once, a process of 25 MB each. `silence_s`: seconds of
-        silence before and after the speech (players and recognisers clip the first sound)."""
+        silence before and after the speech (players and recognisers clip the first sound).
+        `voices`: public names of the fleet's own → voices as a request may name them."""
 
         workers: int = Field(1, ge=1, le=64)
         silence_s: float = Field(0.2, ge=0, le=5)
+        voices: dict[str, str] = {}
 
     tasks: ClassVar[frozenset[Verb]] = frozenset({"speak"})
+    abilities: ClassVar[frozenset[Ability]] = frozenset({"speed"})
 
     @classmethod
     def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory:
@@ -67,11 +70,14 @@ class EspeakNG:
         self._pool = Pool(
             "backends.engines.espeak_ng_child", {"silence_s": options.silence_s}, size=options.workers
         )
+        self._mapped = options.voices
+        self._named = dict(NAMED)
         self._voices: list[dict[str, str]] = []
         self._identifiers: dict[str, str] = {}
         self._variants: dict[str, str] = {}
 
     async def load(self, progress: Progress) -> None:
+        """Raises InvalidRequest for a voice of the option `voices` that is none."""
         progress("loading", None)
         await self._pool.start()
         async for found, _ in self._pool.stream("describe", {}):
@@ -114,18 +120,19 @@ class EspeakNG:
         for name in (2, 1, 0):
             self._identifiers.update({voice[name].lower(): voice[0] for voice in reversed(voices)})
         self._variants = {variant.lower(): variant for variant in variants}
+        self._named |= {name.lower(): self._voice(voice) for name, voice in self._mapped.items()}
         languages = {identifier: language for identifier, _, language in voices}
         self._voices = [
             {"id": name, "name": name.capitalize(), "language": languages[spoken.voice.partition("+")[0]]}
-            for name, spoken in NAMED.items()
+            for name, spoken in self._named.items()
         ]
         self._voices += [
             {"id": identifier, "name": name, "language": language} for identifier, name, language in voices
         ]
 
     def _voice(self, wanted: str) -> Spoken:
-        if wanted.lower() in NAMED:
-            return NAMED[wanted.lower()]
+        if wanted.lower() in self._named:
+            return self._named[wanted.lower()]
         base, plus, variant = wanted.lower().partition("+")
         identifier = self._identifiers.get(base)
         if identifier is not None and not plus:

@@ -6,7 +6,6 @@ process and it is GPL-3, which is why it lives in one of its own.
 
 import ctypes
 import os
-import re
 import tempfile
 from array import array
 from collections.abc import Generator, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.contract.errors import InvalidRequest
+from backends.sentences import split
 from backends.worker import Item
 
 # Of speak_lib.h
@@ -92,12 +92,12 @@ class Synthesiser:
         wpm = max(SLOWEST_WPM, round(fields["wpm"]))
         tempo = fields["wpm"] / wpm
         started = False
-        pieces = split(fields["text"])
+        pieces = split(fields["text"], LONGEST_PIECE)
         for piece in pieces:
             sound = self._synthesise(piece, fields["voice"], wpm)
             yield None
             if tempo < 1:
-                sound = stretched(sound, self._rate, tempo)
+                sound = _stretched(sound, self._rate, tempo)
                 yield None
             if not started:
                 if _silent(sound):
@@ -147,46 +147,11 @@ def _locate() -> tuple[str, str | None]:
     return espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
 
 
-def split(text: str) -> list[str]:
-    """Sentences, or parts of long ones, none longer than `LONGEST_PIECE` characters."""
-    pieces = []
-    for sentence in re.split(r"(?<=[.!?…;:])\s+|(?<=[。！？])|\n+", text.replace("\0", "")):
-        rest = sentence.strip()
-        while len(rest) > LONGEST_PIECE:
-            cut = max(rest.rfind(mark, 0, LONGEST_PIECE) for mark in (", ", "，", "、", " "))
-            cut = cut + 1 if cut > 0 else LONGEST_PIECE
-            pieces.append(rest[:cut].strip())
-            rest = rest[cut:].strip()
-        if rest:
-            pieces.append(rest)
-    return pieces
+def _stretched(sound: bytes, rate: int, tempo: float) -> bytes:
+    from backends.pace import Stretch
 
-
-def stretched(sound: bytes, rate: int, tempo: float) -> bytes:
-    """The same voice at `tempo` (0.5 … 1) times the pace. FFmpeg's `atempo`."""
-    import av
-    from av.filter import Graph
-
-    graph = Graph()
-    source = graph.add_abuffer(format="s16", sample_rate=rate, layout="mono")
-    pace = graph.add("atempo", f"{tempo:.4f}")
-    sink = graph.add("abuffersink")
-    source.link_to(pace)
-    pace.link_to(sink)
-    graph.configure()
-    frame = av.AudioFrame(format="s16", layout="mono", samples=len(sound) // 2)
-    frame.planes[0].update(sound)
-    frame.sample_rate, frame.pts = rate, 0
-    source.push(frame)
-    source.push(None)
-    made = bytearray()
-    while True:
-        try:
-            got = sink.pull()
-        except (EOFError, BlockingIOError):
-            return bytes(made)
-        assert isinstance(got, av.AudioFrame)
-        made += bytes(got.planes[0])[: got.samples * 2]
+    stretch = Stretch(rate, tempo)
+    return stretch.feed(sound) + stretch.finish()
 
 
 def _silent(sound: bytes) -> bool:

@@ -14,9 +14,11 @@ A line `!at START END TEXT` of a prompt is a segment of the transcript; `\\n` in
 import array
 import asyncio
 import hashlib
+import io
 import math
 import os
 import re
+import wave
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar
@@ -24,14 +26,15 @@ from typing import Any, ClassVar
 import orjson
 from pydantic import BaseModel
 
-from backends.contract.engine import GpuShare, Memory, ModelRef, Progress
-from backends.contract.errors import InvalidRequest, Overloaded
+from backends.contract.engine import Ability, GpuShare, Memory, ModelRef, Progress
+from backends.contract.errors import InvalidRequest, Overloaded, SampleNeeded
 from backends.contract.results import ChatChunk, Heard, Logprob, Pcm, Ranking, Segment, Usage, Vectors, Word
 from backends.contract.tasks import (
     VERBS,
     ChatTask,
     EmbedTask,
     RerankTask,
+    Sample,
     SpeakTask,
     Surface,
     TranscribeTask,
@@ -46,12 +49,14 @@ class Fake:
     """Counts in `busy` what it works on right now."""
 
     class Options(BaseModel, extra="forbid"):
-        """`words`: how long an answer is; `delay`: seconds a step; `load_s`: seconds to load."""
+        """`words`: how long an answer is; `delay`: seconds a step; `load_s`: seconds to load.
+        `samples`: speaks in voices made from one, by saying the beginning of it at each step."""
 
         words: int = 3
         delay: float = 0.0
         load_s: float = 0.0
         context: int = 1024
+        samples: bool = False
 
     tasks: ClassVar[frozenset[Verb]] = frozenset(VERBS)
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"chat", "completions", "responses"})
@@ -62,6 +67,8 @@ class Fake:
 
     def __init__(self, model: ModelRef, options: Options, share: GpuShare) -> None:
         self._model, self._options = model, options
+        self.abilities: frozenset[Ability] = frozenset({"sample"} if options.samples else ())
+        self._samples: dict[str, bytes] = {}
         self._busy = 0
 
     async def load(self, progress: Progress) -> None:
@@ -80,7 +87,11 @@ class Fake:
         return self._busy
 
     def facts(self) -> Mapping[str, Any]:
-        return {"voices": ["fake"], "context_length": self._options.context}
+        return {
+            "voices": ["fake"],
+            "context_length": self._options.context,
+            "samples": self._options.samples,
+        }
 
     async def chat(self, task: ChatTask) -> AsyncGenerator[ChatChunk, None]:
         if task.surface != "chat":
@@ -183,11 +194,24 @@ class Fake:
             yield Heard(position, (_segment(task, *at),), language)
 
     async def speak(self, task: SpeakTask) -> AsyncGenerator[Pcm, None]:
+        if task.sample is not None:
+            async for piece in self._repeat(task.voice, task.sample, task.text):
+                yield piece
+            return
         if task.voice != "fake":
             raise InvalidRequest(f"unknown voice {task.voice!r}; this model has: fake", param="voice")
         async for number in self._steps(task.text):
             tone = (int(8000 * math.sin(i * (number + 1) / 20)) for i in range(RATE // 10))
             yield Pcm(array.array("h", tone).tobytes(), RATE)
+
+    async def _repeat(self, voice: str, sample: Sample, text: str) -> AsyncGenerator[Pcm, None]:
+        if sample.sound is not None:
+            with wave.open(io.BytesIO(sample.sound)) as sound:
+                self._samples[voice] = sound.readframes(sound.getframerate() // 10)
+        if voice not in self._samples:
+            raise SampleNeeded("the sample of the voice is needed")
+        async for _ in self._steps(text):
+            yield Pcm(self._samples[voice], 24_000)
 
     async def embed(self, task: EmbedTask) -> Vectors:
         async for _ in self._steps(task.texts[0], default=1):

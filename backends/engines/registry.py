@@ -25,6 +25,7 @@ ENGINES: dict[str, Entry] = {
     ),
     "whisper": Entry("backends.engines.whisper:Whisper", frozenset({"transcribe"}), "whisper"),
     "espeak-ng": Entry("backends.engines.espeak_ng:EspeakNG", frozenset({"speak"})),
+    "xtts": Entry("backends.engines.xtts:Xtts", frozenset({"speak"})),
     "onnx": Entry("backends.engines.onnx:Onnx", frozenset({"embed", "rerank"}), "onnx"),
     "openai": Entry(
         "backends.engines.remote:Remote", frozenset({"chat", "transcribe", "speak", "embed", "rerank"})

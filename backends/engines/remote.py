@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from backends.contract.engine import GpuShare, Memory, ModelRef, Progress
+from backends.contract.engine import Ability, GpuShare, Memory, ModelRef, Progress
 from backends.contract.errors import EngineFailed, InvalidRequest, ModelDown
 from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Vectors
 from backends.contract.tasks import (
@@ -88,6 +88,7 @@ class Remote:
         read_s: float = Field(600, gt=0)
         connect_retries: int = Field(1, ge=0, le=5)
         max_batch: int = Field(2048, ge=1, description="Texts in one request for embeddings.")
+        voices: dict[str, str] = Field({}, description="Names of voices here → their names there.")
         rate: int = Field(24_000, ge=8_000, le=192_000, description="Hz of the speech it sends as pcm.")
         scores: Literal["probabilities", "logits"] = Field(
             "probabilities", description="What its reranking answers; logits are mapped to 0…1."
@@ -95,6 +96,7 @@ class Remote:
 
     tasks: ClassVar[frozenset[Verb]] = frozenset(VERBS)
     surfaces: ClassVar[frozenset[Surface]] = frozenset(_PATHS)
+    abilities: ClassVar[frozenset[Ability]] = frozenset({"speed", "instructions"})
 
     @classmethod
     def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory:
@@ -203,9 +205,10 @@ class Remote:
         body = {
             "model": self._model,
             "input": task.text,
-            "voice": task.voice,
+            "voice": self._options.voices.get(task.voice, task.voice),
             "speed": task.speed,
             "response_format": "pcm",
+            **({"instructions": task.instructions} if task.instructions else {}),
         }
         headers = {"content-type": "application/json"}
         odd, begun = b"", False

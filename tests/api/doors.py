@@ -23,7 +23,7 @@ from tests.running import Running
 FLEET = Path(__file__).parents[1] / "data" / "fleets" / "suite.yaml"
 KEY = "sk-suite"
 # As `MOTLEY_…` in the environment of a door that runs in another process.
-SETTINGS: dict[str, Any] = {"api_keys": f"sk-other, {KEY}", "keepalive_s": 0.4}
+SETTINGS: dict[str, Any] = {"api_keys": f"sk-other, {KEY}", "keepalive_s": 0.4, "voices": "memory://suite"}
 
 
 class Door(Protocol):

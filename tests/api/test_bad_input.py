@@ -117,8 +117,10 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (SPEAK, {**speak, "voice": {"name": "fake"}}, "voice"),
     (SPEAK, {**speak, "voice": "nobody"}, "voice"),
     (SPEAK, {**speak, "response_format": "midi"}, "response_format"),
-    (SPEAK, {**speak, "stream_format": "sse"}, "stream_format"),
+    (SPEAK, {**speak, "stream_format": "video"}, "stream_format"),
     (SPEAK, {**speak, "instructions": "whisper it"}, "instructions"),
+    (SPEAK, {**speak, "instructions": "x" * 4097}, "instructions"),
+    (SPEAK, {**speak, "voice": {"id": ""}}, "voice"),
     # an unknown role
     (CHAT, message(role="wizard", content="hi"), "messages[1].role"),
     (CHAT, message(role=["user"], content="hi"), "messages[1].role"),

@@ -7,7 +7,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from app.formats.audio import encode_whole
+from app.formats.audio import FORMATS, encode, encode_whole
 from app.main import create_app
 from app.settings import Settings
 from app.upstream.local import LocalUpstream
@@ -40,8 +40,10 @@ from backends.fleet.schema import Fleet
 from backends.host import Host
 from backends.sources import locate
 from tests.api.doors import Served
+from tests.sounds import decoded
 from tests.vllm.standing import STAND_IN
 from tests.whisper.checkpoint import made
+from tests.xtts.standing import STAND_IN as XTTS_STAND_IN
 
 SOURCES = {
     "onnxruntime-genai": "builtin://demo_chat",
@@ -50,17 +52,21 @@ SOURCES = {
     "espeak-ng": "builtin://espeak-ng",
     "onnx": "builtin://minilm",
     "openai": "builtin://openai",
+    "xtts": f"file://{Path(__file__).parent}",
     "vllm": f"file://{Path(__file__).parent}",
     "fake": "builtin://fake",
 }
+SPEAKING: dict[str, Any] = {**XTTS_STAND_IN, "voices": {"nova": "Ana Florence"}}
 # Needs torch: `make test-torch` asks it these questions, too.
 if find_spec("torch"):
     SOURCES["whisper"] = "file:///"  # likewise
 # What an engine cannot do without. `there` is a server of this session (`other_server`).
-# vLLM itself is asked in `tests/vllm`: here a stand-in shows what the engine makes of it.
+# vLLM and XTTS themselves are asked in `tests/vllm` and `tests/xtts`: here stand-ins show what the
+# engines make of them.
 OPTIONS: dict[str, dict[str, Any]] = {
     "openai": {"base_url": "http://there/v1"},
     "vllm": STAND_IN,
+    "xtts": SPEAKING,
     # Random weights are never sure: without the thresholds each clip is decoded once.
     "whisper": {"vad": False, "threads": 1, "max_new_tokens": 32},
     "faster-whisper": {
@@ -293,3 +299,22 @@ async def test_what_it_cannot_do_is_named(host: Host, engine: str, verb: Verb) -
     with pytest.raises(InvalidRequest) as refused:
         await answer(host, bad[verb])
     assert refused.value.param
+
+
+@over([pair for pair in PAIRS if pair[1] == "speak"])
+async def test_what_it_says_is_heard_in_every_format(host: Host, engine: str, verb: Verb) -> None:
+    text = "!words 60" if engine in SCRIPTABLE else "Let us go for a walk in the park this afternoon. " * 6
+    said = await answer(host, SpeakTask("r", text, "fake" if engine in SCRIPTABLE else "nova"))
+    seconds = sum(len(piece.samples) / 2 / piece.rate for piece in said)
+    assert seconds > 5
+
+    async def again() -> AsyncGenerator[Pcm, None]:
+        for piece in said:
+            yield piece
+
+    for form in FORMATS:
+        streamed = b"".join([part async for part in encode(again(), form)])
+        for data in (streamed, encode_whole(said, form)):
+            sound = decoded(data, form)
+            assert (sound.rate, sound.channels) == (24_000, 1)
+            assert sound.seconds == pytest.approx(seconds, rel=0.02), form

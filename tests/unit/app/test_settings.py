@@ -35,7 +35,9 @@ def test_keys_do_not_show() -> None:
     assert "sk-secret" not in f"{settings} {settings!r} {settings.model_dump()}"
 
 
-@pytest.mark.parametrize("wrong", [{"max_body_mb": 0}, {"keepalive_s": -1}, {"log_level": "loud"}])
+@pytest.mark.parametrize(
+    "wrong", [{"max_body_mb": 0}, {"keepalive_s": -1}, {"log_level": "loud"}, {"voices": "here"}]
+)
 def test_wrong_values_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Settings(_env_file=None, **wrong)  # type: ignore[arg-type]

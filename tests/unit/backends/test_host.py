@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 
 from backends.contract.engine import GpuShare, ModelRef
-from backends.contract.errors import EngineFailed, ModelDown, NotReady, Overloaded
-from backends.contract.tasks import ChatTask
+from backends.contract.errors import (
+    EngineFailed,
+    InvalidRequest,
+    ModelDown,
+    NotReady,
+    Overloaded,
+    SampleNeeded,
+)
+from backends.contract.tasks import ChatTask, Sample, SpeakTask
 from backends.engines.fake import Fake
 from backends.host import Host, coalesce
 
@@ -175,3 +182,34 @@ async def test_a_failure_comes_after_the_items_before_it() -> None:
         async for batch in coalesce(source(), window=0.001, most=10):
             got.extend(batch)
     assert got == [0, 1]
+
+
+async def spoken(host: Host, **fields: Any) -> float:
+    """Seconds."""
+    task = SpeakTask("r", "!words 10", **{"voice": "fake", **fields})
+    items = [item async for batch in host.stream(task) for item in batch]
+    return sum(len(item.samples) / 2 / item.rate for item in items)
+
+
+async def test_speech_is_paced_for_engines_that_have_but_one_pace() -> None:
+    host = await loaded()
+    assert await spoken(host) == pytest.approx(1.0, rel=0.01)
+    assert await spoken(host, speed=0.5) == pytest.approx(2.0, rel=0.03)
+    assert await spoken(host, speed=4.0) == pytest.approx(0.25, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [({"instructions": "Whisper."}, "instructions"), ({"sample": Sample(b"RIFF")}, "voice")],
+)
+async def test_what_an_engine_would_ignore_is_refused(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        await spoken(await loaded(), **fields)
+    assert refused.value.param == param
+
+
+async def test_an_engine_that_lacks_a_recording_asks_for_it() -> None:
+    host = Host(Fake(REF, Fake.Options(samples=True), GpuShare()))
+    await host.load()
+    with pytest.raises(SampleNeeded):
+        await spoken(host, voice="voice_1", sample=Sample())

@@ -6,7 +6,7 @@ import io
 import itertools
 import math
 import struct
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 
 import av
 import pytest
@@ -125,10 +125,30 @@ async def test_rates_may_change_on_the_way() -> None:
 
 async def test_a_streamed_wav_says_it_does_not_know_its_length_and_a_whole_one_knows() -> None:
     streamed = b"".join([chunk async for chunk in encode(Source(2).pieces(), "wav")])
-    assert _data_size(streamed) == 0xFFFFFFFF
+    assert _data_size(streamed) == struct.unpack_from("<I", streamed, 4)[0] == 0xFFFFFFFF
     whole = encode_whole([tone(1.0)], "wav")
     assert _data_size(whole) == len(whole) - whole.index(b"data") - 8
     assert struct.unpack_from("<I", whole, 4)[0] == len(whole) - 8
+
+
+async def test_ogg_comes_in_short_pages_and_its_last_says_where_the_speech_ends() -> None:
+    streamed = b"".join([chunk async for chunk in encode(Source(5).pieces(), "opus")])
+    pages = list(_pages(streamed))
+    skipped = struct.unpack_from("<H", streamed, streamed.index(b"OpusHead") + 10)[0]
+    ends = [granule for _, granule in pages[2:]]  # two of headers
+    assert max(after - before for before, after in itertools.pairwise([0, *ends])) <= 48_000 * 0.12
+    assert ends[-1] - skipped == pytest.approx(48_000 * 5 * PIECE_S, abs=2)
+    assert [bool(flags & 4) for flags, _ in pages] == [False] * (len(pages) - 1) + [True]
+
+
+def _pages(ogg: bytes) -> Iterator[tuple[int, int]]:
+    """Each page's flags, and the number of samples (48 kHz) at its end."""
+    at = 0
+    while at < len(ogg):
+        mark, _, flags, granule, _, _, _, count = struct.unpack_from("<4sBBqIIIB", ogg, at)
+        assert mark == b"OggS"
+        yield flags, granule
+        at += 27 + count + sum(ogg[at + 27 : at + 27 + count])
 
 
 def _data_size(wav: bytes) -> int:

@@ -16,7 +16,6 @@ from backends.contract.errors import InvalidRequest
 from backends.contract.results import Pcm
 from backends.contract.tasks import SpeakTask
 from backends.engines.espeak_ng import NAMED, EspeakNG
-from backends.engines.espeak_ng_child import LONGEST_PIECE, split
 
 OPENAI = re.findall(r"\w+", "alloy ash ballad cedar coral echo fable marin nova onyx sage shimmer verse")
 SENTENCE = "Let us go for a walk in the park this afternoon, and look at the river."
@@ -169,12 +168,22 @@ async def test_a_data_path_that_is_too_long_for_the_library(
         await engine.close()
 
 
-async def test_text_is_split_at_sentences_and_long_ones_at_commas() -> None:
-    assert split("One. Two!  Three?\nFour; five") == ["One.", "Two!", "Three?", "Four;", "five"]
-    assert split("3.14 is pi") == ["3.14 is pi"]
-    assert split("今日は。晴れ。") == ["今日は。", "晴れ。"]
-    long = "word, " * 300
-    pieces = split(long)
-    assert max(map(len, pieces)) <= LONGEST_PIECE
-    assert " ".join(pieces) == long.strip()
-    assert "".join(split("a" * 1_000)) == "a" * 1_000
+async def test_names_of_the_fleet() -> None:
+    """Its own, and OpenAI's given to others."""
+    options = EspeakNG.Options(voices={"Kitchen": "de", "alloy": "fable"})
+    engine = EspeakNG(ModelRef("tts", "speak", ""), options, GpuShare())
+    try:
+        await engine.load(lambda *_: None)
+        assert loudest(await speak(engine, "Guten Abend.", "kitchen")) > 3_000
+        listed = {voice["id"]: voice["language"] for voice in engine.facts()["voices"]}
+        assert (listed["kitchen"], listed["alloy"]) == ("de", "en-gb")
+    finally:
+        await engine.close()
+
+
+async def test_a_name_for_a_voice_that_is_none_is_refused_at_the_start() -> None:
+    options = EspeakNG.Options(voices={"alloy": "nobody"})
+    engine = EspeakNG(ModelRef("tts", "speak", ""), options, GpuShare())
+    with pytest.raises(InvalidRequest, match="nobody"):
+        await engine.load(lambda *_: None)
+    await engine.close()

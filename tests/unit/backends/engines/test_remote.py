@@ -647,6 +647,14 @@ async def test_speech(make: Make, respx_mock: respx.MockRouter) -> None:
     }  # fmt: skip
 
 
+async def test_speech_as_it_is_asked_for(make: Make, respx_mock: respx.MockRouter) -> None:
+    respx_mock.post(SPEAK).respond(content=bytes(8))
+    engine = await make(voices={"alloy": "Nova"})
+    await everything(engine.speak(SpeakTask("r", "Hello", "alloy", instructions="Whisper.")))
+    asked = sent(respx_mock)
+    assert (asked["voice"], asked["instructions"]) == ("Nova", "Whisper.")
+
+
 @pytest.mark.parametrize("answer", [b"RIFF1234WAVE", b"ID3", b'{"error": {}}', b""])
 async def test_speech_of_another_format(make: Make, respx_mock: respx.MockRouter, answer: bytes) -> None:
     respx_mock.post(SPEAK).respond(content=answer)
