@@ -49,6 +49,8 @@ class Lane:
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
+        for writer in self._writers.values():
+            writer.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
