@@ -77,7 +77,7 @@ def test_the_first_sound_leaves_while_the_engine_still_speaks(
     door: Door, http: httpx2.Client, form: Format
 ) -> None:
     """By the engine's own count of what it works on, not by a clock."""
-    body = {**ENGINES["fake"], "input": "!slow 0.3 !words 12", "response_format": form}
+    body = {**ENGINES["fake"], "input": "!slow 0.6 !words 12", "response_format": form}
     with http.stream("POST", SPEAK, json=body) as answer:
         data = b""
         pieces = answer.iter_raw()
@@ -123,7 +123,7 @@ def test_events_end_with_what_was_used(http: httpx2.Client) -> None:
 
 
 def test_events_come_as_they_are_made(door: Door, http: httpx2.Client) -> None:
-    body = {**ENGINES["fake"], "input": "!slow 0.3 !words 12", "stream_format": "sse"}
+    body = {**ENGINES["fake"], "input": "!slow 0.6 !words 12", "stream_format": "sse"}
     with http.stream("POST", SPEAK, json=body) as answer:
         lines = answer.iter_lines()  # kept: one that is dropped closes the answer
         assert "speech.audio.delta" in next(lines)
