@@ -1,11 +1,10 @@
 """Options and share → the command line and the environment of `vllm serve`."""
 
 import json
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from backends import interpreters
 from backends.contract.engine import GpuShare, ModelRef
 from backends.contract.errors import InvalidRequest
 from backends.vllm.options import Options, Value
@@ -23,8 +22,6 @@ LEAST_BUDGET = 0.01
 # vLLM's own default on a CPU is nine tenths of the machine's memory.
 CPU_CACHE_BYTES = GIB
 
-# Ours would lead the child to our packages; vLLM's must be found first and alone.
-FOREIGN = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 SETTINGS = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
@@ -39,16 +36,7 @@ SETTINGS = {
 def interpreter(options: Options, environment: Mapping[str, str]) -> str:
     """Raises InvalidRequest (`param="python"`) where none is named, or ours is: vLLM's pins clash
     with ours, so it never runs in this environment."""
-    named = options.python or environment.get(PYTHON)
-    if not named:
-        raise InvalidRequest(
-            f"vLLM runs in an environment of its own: name its Python by the option 'python' or {PYTHON}",
-            param="python",
-        )
-    # Compared as written: environments link to one and the same binary.
-    if os.path.abspath(named) == os.path.abspath(sys.executable):
-        raise InvalidRequest("vLLM cannot run in Motley's own environment", param="python")
-    return named
+    return interpreters.chosen(options.python, PYTHON, environment, "vLLM")
 
 
 def command(python: str, model: ModelRef, options: Options, share: GpuShare, uds: Path) -> list[str]:
@@ -78,8 +66,7 @@ def command(python: str, model: ModelRef, options: Options, share: GpuShare, uds
 
 def environment(options: Options, ours: Mapping[str, str]) -> dict[str, str]:
     """The child's: ours, with the devices Ray made visible, less what would lead it to our packages."""
-    kept = {name: value for name, value in ours.items() if name not in FOREIGN}
-    return {**SETTINGS, **kept, **options.env}
+    return {**SETTINGS, **interpreters.kept(ours), **options.env}
 
 
 def utilization(options: Options, share: GpuShare) -> float:
