@@ -37,3 +37,22 @@ class Upstream(Protocol):
     async def inspect(self) -> Mapping[str, VariantState]:
         """`states` with the live figures of the replicas, which are asked now."""
         ...
+
+
+class Layer:
+    """An upstream over an upstream: it carries tasks in a way of its own, and passes the rest on."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+
+    async def start(self) -> None:
+        await self._upstream.start()
+
+    async def close(self) -> None:
+        await self._upstream.close()
+
+    def states(self) -> Mapping[str, VariantState]:
+        return self._upstream.states()
+
+    async def inspect(self) -> Mapping[str, VariantState]:
+        return await self._upstream.inspect()

@@ -3,15 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TypeVar
 
 from app.catalogue import Catalogue, Target
-from app.upstream import Upstream
+from app.upstream import Layer, Upstream
 from backends.contract.errors import GatewayError, UpstreamTimeout
-from backends.contract.state import VariantState
 from backends.contract.tasks import AnyTask, ChatTask, StreamTask, Task
 
 log = logging.getLogger(__name__)
@@ -22,7 +21,7 @@ T = TypeVar("T", bound=AnyTask)
 Attempt = Callable[[Target, T], Awaitable[R]]
 
 
-class Fallbacks:
+class Fallbacks(Layer):
     """Until the first item of an answer exists (the last, where it goes out as one document), a
     model that is down, loading, overloaded, too slow or broken is passed over for its fallbacks, one
     after the other. The caller's own mistakes are not: another model would only repeat them.
@@ -32,19 +31,8 @@ class Fallbacks:
     """
 
     def __init__(self, upstream: Upstream, catalogue: Catalogue) -> None:
-        self._upstream, self._catalogue = upstream, catalogue
-
-    async def start(self) -> None:
-        await self._upstream.start()
-
-    async def close(self) -> None:
-        await self._upstream.close()
-
-    def states(self) -> Mapping[str, VariantState]:
-        return self._upstream.states()
-
-    async def inspect(self) -> Mapping[str, VariantState]:
-        return await self._upstream.inspect()
+        super().__init__(upstream)
+        self._catalogue = catalogue
 
     async def call(self, target: Target, task: Task[R]) -> R:
         if not target.fallbacks:

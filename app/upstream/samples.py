@@ -1,40 +1,28 @@
 """An upstream over an upstream: a replica that lacks the recording of a voice is sent it."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from app.catalogue import Target
-from app.upstream import Upstream
+from app.upstream import Layer, Upstream
 from app.voices import Voices
 from backends.contract.errors import EngineFailed, InvalidRequest, SampleNeeded
 from backends.contract.results import Pcm
-from backends.contract.state import VariantState
 from backends.contract.tasks import SpeakTask, StreamTask, Task
 
 R = TypeVar("R")
 C = TypeVar("C")
 
 
-class Samples:
+class Samples(Layer):
     """A task goes without the recording; only where the engine does not know the voice, once more
     with it. So replicas need no access to the store, and bytes cross once per voice and replica."""
 
     def __init__(self, upstream: Upstream, voices: Voices) -> None:
-        self._upstream, self._voices = upstream, voices
-
-    async def start(self) -> None:
-        await self._upstream.start()
-
-    async def close(self) -> None:
-        await self._upstream.close()
-
-    def states(self) -> Mapping[str, VariantState]:
-        return self._upstream.states()
-
-    async def inspect(self) -> Mapping[str, VariantState]:
-        return await self._upstream.inspect()
+        super().__init__(upstream)
+        self._voices = voices
 
     async def call(self, target: Target, task: Task[R]) -> R:
         return await self._upstream.call(target, task)
