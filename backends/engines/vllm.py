@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import aiohttp
 import orjson
@@ -21,19 +21,13 @@ from backends.contract.errors import InvalidRequest, NotReady, TaskUnsupported
 from backends.contract.results import ChatChunk
 from backends.contract.tasks import ChatTask, Surface, Verb
 from backends.vllm import answers, fields, flags, options, responses, weights
-from backends.vllm.answers import Naming
+from backends.vllm.answers import Naming, Stream
 from backends.vllm.refusals import VllmFailed, parsed, refusal
 from backends.vllm.served import Recipe, Served
 
 # Their templates are not Jinja's, and have an effort without saying so.
 THINKING = frozenset({"gpt_oss"})
 JSON = "application/json"
-
-
-class Reading(Protocol):
-    def feed(self, data: bytes) -> ChatChunk | None: ...
-
-    def end(self) -> None: ...
 
 
 class Vllm:
@@ -189,7 +183,7 @@ class Vllm:
         return refusal(response.status, content, body=body, window=self._window, prompt=prompt)
 
 
-def _events(task: ChatTask, naming: Naming) -> Reading:
+def _events(task: ChatTask, naming: Naming) -> Stream:
     if task.surface == "responses":
         return responses.Events(naming)
     return answers.Events(usage_shown=fields.usage_shown(task.body), naming=naming)

@@ -5,6 +5,7 @@ structure and never text that the model wrote. Few events hold any: the others a
 """
 
 import re
+from abc import ABC, abstractmethod
 from typing import Any
 
 import orjson
@@ -43,12 +44,11 @@ def both_names(data: bytes) -> bytes:
     return _THOUGHTS.sub(rb'"reasoning":\1,"reasoning_content":\1', data)
 
 
-class Events:
-    """The events of one streamed answer. `usage_shown`: the caller asked for the event with usage."""
+class Stream(ABC):
+    """The events of one stream, whatever pieces their bytes come in."""
 
-    def __init__(self, *, usage_shown: bool, naming: Naming) -> None:
-        self._usage_shown, self._naming = usage_shown, naming
-        self._rest = b""
+    def __init__(self, naming: Naming) -> None:
+        self._naming, self._rest = naming, b""
         self._done = False
 
     def feed(self, data: bytes) -> ChatChunk | None:
@@ -59,14 +59,29 @@ class Events:
             self._rest = data
             return None
         whole, self._rest = data[:cut], data[cut:]
-        if not any(mark in whole for mark in _MARKS):
-            return ChatChunk(both_names(self._naming(whole)))
-        return self._sorted(whole.split(END)[:-1])
+        return self._read(whole)
 
     def end(self) -> None:
         """After the last bytes. Raises VllmFailed where the answer has not ended."""
         if not self._done:
             raise VllmFailed("vLLM ended a stream before its answer did")
+
+    @abstractmethod
+    def _read(self, whole: bytes) -> ChatChunk | None:
+        """What whole events come to. Sets `_done` at the last."""
+
+
+class Events(Stream):
+    """The events of one streamed answer. `usage_shown`: the caller asked for the event with usage."""
+
+    def __init__(self, *, usage_shown: bool, naming: Naming) -> None:
+        super().__init__(naming)
+        self._usage_shown = usage_shown
+
+    def _read(self, whole: bytes) -> ChatChunk | None:
+        if not any(mark in whole for mark in _MARKS):
+            return ChatChunk(both_names(self._naming(whole)))
+        return self._sorted(whole.split(END)[:-1])
 
     def _sorted(self, events: list[bytes]) -> ChatChunk | None:
         kept: list[bytes] = []

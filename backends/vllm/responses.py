@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from backends.contract.results import ChatChunk, Usage
-from backends.vllm.answers import END, Naming
+from backends.vllm.answers import END, Naming, Stream
 from backends.vllm.refusals import VllmFailed, refusal
 
 # Unescaped it is a key of the event itself, or of what the caller's own schemas hold: both are read.
@@ -15,28 +15,16 @@ _DATA = b"\ndata:"
 ENDS = frozenset({"response.completed", "response.incomplete"})
 
 
-class Events:
+class Events(Stream):
     """The events of one streamed response."""
 
-    def __init__(self, naming: Naming) -> None:
-        self._naming, self._rest = naming, b""
-        self._done = False
-
-    def feed(self, data: bytes) -> ChatChunk | None:
-        """What can be sent on after these bytes. Raises what an error among the events means."""
-        data = self._rest + data
-        cut = data.rfind(END) + len(END)
-        if cut < len(END):
-            self._rest = data
-            return None
-        whole, self._rest = data[:cut], data[cut:]
+    def _read(self, whole: bytes) -> ChatChunk | None:
         if _RESPONSE not in whole and _ERROR not in whole:
             return ChatChunk(whole)
         usage: Usage | None = None
         finish: str | None = None
         kept: list[bytes] = []
-        for whole_event in whole.split(END)[:-1]:
-            event = whole_event
+        for event in whole.split(END)[:-1]:
             name, mark, said = event.partition(_DATA)
             if not mark or not (_RESPONSE in event or _ERROR in event):
                 kept.append(event)
@@ -45,21 +33,17 @@ class Events:
             if content.get("type") == "error" or content.get("error"):
                 raise _failure(content)
             response = content.get("response")
-            if isinstance(response, dict):
-                if response.get("status") == "failed":
-                    raise _failure(response)
-                _ours(response, self._naming)
-                event = name + _DATA + b" " + orjson.dumps(content)
-                if content.get("type") in ENDS:
-                    self._done, usage, finish = True, _usage(response), _finish(response)
-            kept.append(event)
+            if not isinstance(response, dict):
+                kept.append(event)
+                continue
+            if response.get("status") == "failed":
+                raise _failure(response)
+            _ours(response, self._naming)
+            kept.append(name + _DATA + b" " + orjson.dumps(content))
+            if content.get("type") in ENDS:
+                self._done, usage, finish = True, _usage(response), _finish(response)
         tokens = usage.completion_tokens if usage else 0
         return ChatChunk(b"".join(event + END for event in kept), tokens, finish, usage)
-
-    def end(self) -> None:
-        """After the last bytes. Raises VllmFailed where the answer has not ended."""
-        if not self._done:
-            raise VllmFailed("vLLM ended a stream before its answer did")
 
 
 def document(data: bytes, naming: Naming) -> ChatChunk:
