@@ -256,7 +256,7 @@ def test_an_answer_that_takes_too_long(http: httpx2.Client, stream: bool) -> Non
     messages = [{"role": "user", "content": "!slow 30"}]
     answer = http.post(CHAT, json=chat(model="fake-hasty", messages=messages, stream=stream))
     refused(answer, 504, None, "upstream_timeout")
-    assert answer.elapsed.total_seconds() < 5
+    assert answer.elapsed.total_seconds() < 15
 
 
 @pytest.mark.parametrize(

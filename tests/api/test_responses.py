@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from .doors import Door
-from .wire import Caller, seconds_until_idle
+from .wire import SOON, Caller, seconds_until_idle
 
 PATH = "/v1/responses"
 DEMO = "motley-demo-chat"
@@ -88,7 +88,7 @@ def test_leaving_ends_the_work(door: Door) -> None:
     with Caller(door, PATH, json=body) as caller:
         caller.until(b"output_text.delta")
         caller.hang_up()
-    assert seconds_until_idle(door, "fake-chat") < 3
+    assert seconds_until_idle(door, "fake-chat") < SOON
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

@@ -9,8 +9,8 @@ import httpx2
 import openai
 import pytest
 
-from .doors import Door
-from .wire import Caller, seconds_until_idle, wait_until_busy
+from .doors import SETTINGS, Door
+from .wire import SOON, Caller, seconds_until_idle, wait_until_busy
 
 CHAT, HEAR, SPEAK = "/v1/chat/completions", "/v1/audio/transcriptions", "/v1/audio/speech"
 
@@ -39,37 +39,18 @@ def rerank(script: str) -> dict[str, Any]:
     return {"json": {"model": "fake-rerank", "query": script, "documents": ["a", "b"]}}
 
 
-def test_pieces_come_as_they_are_made(door: Door) -> None:
-    with Caller(door, CHAT, **chat("!slow 0.2 !words 8")) as caller:
-        begun = time.monotonic()
-        caller.until(b"w0 ")
-        first = time.monotonic() - begun
-        assert b"w3 " not in caller.seen
-        caller.until(b"[DONE]")
-        assert first < (time.monotonic() - begun) / 2
-
-
-def test_speech_comes_as_it_is_made(door: Door) -> None:
-    with Caller(door, SPEAK, **speak("!slow 0.2 !words 8")) as caller:
-        begun = time.monotonic()
-        caller.until(b"\r\n\r\n")
-        while len(caller.seen) < 2000:
-            caller.seen += caller.socket.recv(65536)
-        first = time.monotonic() - begun
-        caller.until(b"\r\n0\r\n\r\n")
-        assert first < (time.monotonic() - begun) / 2
-
-
 def test_silence_is_filled_with_comments(door: Door) -> None:
-    with Caller(door, CHAT, **chat("!slow 1.4 !words 2")) as caller:
+    with Caller(door, CHAT, **chat("!slow 3 !words 2")) as caller:
         seen = caller.until(b"[DONE]").seen
-    assert 2 <= seen.count(b": keep-alive\n\n") <= 8
+    assert 2 <= seen.count(b": keep-alive\n\n") <= 6 / SETTINGS["keepalive_s"]
     assert seen.index(b"w0 ") < seen.index(b": keep-alive") < seen.index(b"w1 ")
 
 
 def test_a_talkative_stream_has_no_comments(sdk: openai.OpenAI, http: httpx2.Client) -> None:
     answer = http.post(CHAT, json=chat("!slow 0.05 !words 20")["json"])
-    assert "keep-alive" not in answer.text
+    # None, but for the time that the machine itself stood still.
+    lost = answer.elapsed.total_seconds() - 0.05 * 20
+    assert answer.text.count("keep-alive") <= lost / SETTINGS["keepalive_s"]
     slow = sdk.chat.completions.create(
         model="fake-chat", messages=[{"role": "user", "content": "!slow 0.9 !words 2"}], stream=True
     )
@@ -120,8 +101,7 @@ def test_a_broken_binary_stream_is_cut_and_counted(door: Door, http: httpx2.Clie
         time.sleep(0.05)
 
 
-STEP = 0.3
-LONG = f"!slow {STEP} !words 60"
+LONG = "!slow 0.3 !words 60"
 BEFORE = {
     "chat streamed": ("fake-chat", CHAT, chat("!slow 9 !words 2")),
     "chat whole": ("fake-chat", CHAT, chat(LONG, stream=False)),
@@ -142,7 +122,7 @@ def test_who_leaves_before_an_answer_ends_the_work(door: Door, case: str) -> Non
     model, path, body = BEFORE[case]
     with Caller(door, path, **body):
         wait_until_busy(door, model)
-    assert seconds_until_idle(door, model) < 0.5 + STEP
+    assert seconds_until_idle(door, model) < SOON
 
 
 @pytest.mark.parametrize("case", DURING)
@@ -150,15 +130,15 @@ def test_who_leaves_during_an_answer_ends_the_work(door: Door, case: str) -> Non
     model, path, body, word = DURING[case]
     with Caller(door, path, **body) as caller:
         caller.until(word)
-        assert door.busy(model)
-    assert seconds_until_idle(door, model) < 0.5 + STEP
+        assert door.busy(model), "pieces come as they are made"
+    assert seconds_until_idle(door, model) < SOON
 
 
 def test_who_leaves_despite_a_header_ends_the_work(door: Door) -> None:
     body = chat(LONG, stream=False)
     with Caller(door, CHAT, {"x-request-disconnect-disabled": "true"}, **body):
         wait_until_busy(door, "fake-chat")
-    assert seconds_until_idle(door, "fake-chat") < 0.5 + STEP
+    assert seconds_until_idle(door, "fake-chat") < SOON
 
 
 def test_the_sdk_leaves_a_stream(door: Door, sdk: openai.OpenAI) -> None:
@@ -166,12 +146,12 @@ def test_the_sdk_leaves_a_stream(door: Door, sdk: openai.OpenAI) -> None:
     with sdk.chat.completions.create(model="fake-chat", messages=messages, stream=True) as stream:
         next(iter(stream))
         assert door.busy("fake-chat")
-    assert seconds_until_idle(door, "fake-chat") < 0.5 + STEP
+    assert seconds_until_idle(door, "fake-chat") < SOON
 
 
 def test_more_than_it_can_take(http: httpx2.Client) -> None:
     """One runs, one waits, the others are told to come back; whoever waited is served."""
-    body = chat("!slow 0.2 !words 5", stream=False, model="fake-narrow")["json"]
+    body = chat("!slow 0.5 !words 6", stream=False, model="fake-narrow")["json"]
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: http.post(CHAT, json=body), range(6)))
     refused = [answer for answer in answers if answer.status_code == 503]

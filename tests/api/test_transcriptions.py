@@ -20,7 +20,7 @@ from openai.types.audio import (
 )
 
 from .doors import Door
-from .wire import Caller, seconds_until_idle
+from .wire import SOON, Caller, seconds_until_idle
 
 HEAR, TRANSLATE = "/v1/audio/transcriptions", "/v1/audio/translations"
 GOLDEN = Path(__file__).parents[1] / "data" / "transcripts"
@@ -375,17 +375,15 @@ def test_a_file_that_plays_for_too_long(http: httpx2.Client, stream: str) -> Non
 
 # --- streams -------------------------------------------------------------------------------------
 
-STEP = 0.3
-
 
 def test_segments_come_as_they_are_found(door: Door) -> None:
     body: dict[str, Any] = {"data": {"model": "whisper", "stream": "true"}, "files": {"file": STUB}}
-    body["data"]["prompt"] = f"!slow {STEP} !words 60"
+    body["data"]["prompt"] = "!slow 0.3 !words 60"
     with Caller(door, HEAR, **body) as caller:
         caller.until(b'"delta":" word1"')
         assert door.busy("fake-transcribe")
         assert b"transcript.text.done" not in caller.seen
-    assert seconds_until_idle(door, "fake-transcribe") < 0.5 + STEP
+    assert seconds_until_idle(door, "fake-transcribe") < SOON
 
 
 def test_silence_is_kept_alive(door: Door) -> None:

@@ -85,9 +85,11 @@ def test_the_others_go_on_and_it_comes_back(motley: Running) -> None:
     assert {answer.status for answer in refused} == {503}
     assert {answer.code for answer in refused} <= {"model_down", "model_loading"}
     assert all(int(answer.retry_after or 0) >= 1 for answer in refused)
-    assert min(answer.came for answer in refused) <= 2
+    # Two seconds, and as long as the machine let one who was not concerned wait.
+    stalled = max(answer.elapsed.total_seconds() for answer in seen)
+    assert min(answer.came for answer in refused) <= 2 + stalled
     # Nobody is left hanging until the new process is up.
-    assert max(answer.came - answer.sent for answer in refused) <= 2.5
+    assert max(answer.came - answer.sent for answer in refused) <= 2.5 + stalled
     assert back <= load_seconds + 15
     assert len(seen) >= 9
     assert {answer.status_code for answer in seen} == {200}

@@ -86,9 +86,10 @@ def test_a_new_fleet_is_taken_in_place(second: Running, tmp_path: Path) -> None:
 def test_ctrl_c_lets_a_request_finish_and_leaves_no_process(motley: Running, second: Running) -> None:
     family = second.family()
     answers: list[httpx2.Response] = []
-    asking = threading.Thread(target=lambda: answers.append(ask(second, "fake-chat", "!words 4 !slow 0.5")))
+    asking = threading.Thread(target=lambda: answers.append(ask(second, "fake-chat", "!words 4 !slow 1")))
     asking.start()
-    time.sleep(0.8)
+    while not second.replica("fake-chat").get("busy"):
+        time.sleep(0.05)
     began = time.monotonic()
     assert second.stop() == 0
     took = time.monotonic() - began
@@ -96,7 +97,7 @@ def test_ctrl_c_lets_a_request_finish_and_leaves_no_process(motley: Running, sec
     print(f"\nended in {took:.1f} s")
     assert answers[0].status_code == 200
     assert not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
-    assert took < 20
+    assert took < 30
     # The neighbour did not notice.
     assert ask(motley, "motley-demo-chat").status_code == 200
 

@@ -113,7 +113,7 @@ async def test_closing_ends_the_work(engine: EspeakNG) -> None:
     assert engine.busy == 1
     started = time.perf_counter()
     await stream.aclose()
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 3
     assert engine.busy == 0
     assert await speak(engine)
 

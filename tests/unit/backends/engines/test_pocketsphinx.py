@@ -168,7 +168,7 @@ async def test_closing_ends_the_work_within_a_window(engine: PocketSphinx, speec
     started = time.perf_counter()
     listening.cancel()
     await asyncio.wait({listening})
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 4
     assert engine.busy == 0
     assert engine._pool.pids == before, "it stopped by itself"
     assert segments(await hear(engine, wav(*speech)))
