@@ -70,10 +70,6 @@ def environment(home: Path) -> dict[str, str]:
         "RAY_AUTH_MODE": "disabled",  # loopback only; else Ray writes a token to the user's home
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",  # Ray's 15 would let whatever else runs here go before answers
-        # glibc raises this itself after the first large block, and then keeps up to that much for each
-        # of its arenas: a door that takes uploads of 20 MB grew by hundreds.
-        "MALLOC_MMAP_THRESHOLD_": "1048576",
-        "MALLOC_TRIM_THRESHOLD_": "1048576",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         # Its default of 0.1 s takes a sixth of a core while a laptop starts.
