@@ -94,8 +94,9 @@ def against_vllm(pairs: int, at_once: Sequence[int]) -> None:
             Side("Motley", ours.url, lambda: sides.without_vllm(ours.family())),
             Side("LiteLLM", peer.url, peer.processes),
         ]
+        time.sleep(20)  # Ray has not come to rest when its applications are up
         for side in compared:
-            side.rest(5)
+            side.rest(10)
         print(_head(*COLUMNS), flush=True)
         for count in at_once:
             for number in range(pairs + 2):  # the first two warm up

@@ -18,7 +18,11 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 
-async def app(_scope: Any, receive: Receive, send: Send) -> None:
+async def app(scope: Any, receive: Receive, send: Send) -> None:
+    if scope["path"] == "/health":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+        return
     content = b""
     while True:
         message = await receive()
