@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 from backends.contract.errors import MediaTooLong
 from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Vectors
 
+InputType = Literal["query", "document"]
 Verb = Literal["chat", "transcribe", "speak", "embed", "rerank"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 
@@ -153,11 +154,13 @@ class SpeakTask(StreamTask[Pcm]):
 
 @dataclass(frozen=True, slots=True)
 class EmbedTask(Task[Vectors]):
-    """`dimensions`: cut to that many components and renormalise; None: the model's own."""
+    """`dimensions`: cut to that many components and renormalise; None: the model's own. `input_type`:
+    what the texts are to a model that asks otherwise than it answers; None: it is not told."""
 
     verb: ClassVar[Verb] = "embed"
     texts: tuple[str, ...]
     dimensions: int | None = None
+    input_type: InputType | None = None
 
     def heft(self) -> int:
         # The answer is the larger side: a row may have 4,096 components of 4 bytes.
@@ -166,11 +169,13 @@ class EmbedTask(Task[Vectors]):
 
 @dataclass(frozen=True, slots=True)
 class RerankTask(Task[Ranking]):
-    """Score every document against the query."""
+    """Score every document against the query. `max_tokens`: of each document, the rest is left out;
+    None: what the model takes."""
 
     verb: ClassVar[Verb] = "rerank"
     query: str
     documents: tuple[str, ...]
+    max_tokens: int | None = None
 
     def heft(self) -> int:
         return sum(map(len, self.documents)) * 4
