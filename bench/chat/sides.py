@@ -44,10 +44,17 @@ class Child:
             self.process = subprocess.Popen(
                 command, stdout=out, stderr=subprocess.STDOUT, env=env, start_new_session=True
             )
+        try:
+            self._until_it_answers(self.url + health)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _until_it_answers(self, url: str) -> None:
         deadline = time.monotonic() + 300
-        while not _answers(self.url + health):
+        while not _answers(url):
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{command[0]} did not start:\n{self.log.read_text()[-3000:]}")
+                raise RuntimeError(f"{self.process.args!r} did not start:\n{self.log.read_text()[-3000:]}")
             time.sleep(0.2)
 
     def processes(self) -> list[psutil.Process]:
