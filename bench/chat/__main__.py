@@ -29,6 +29,9 @@ from tests.running import free_port
 
 TOKENS = 128
 AT_ONCE = (1, 8, 32)
+# After its last step a vLLM waits for the next one with a core of its own for a second: it would be taken
+# from the side whose turn comes next, if that has another vLLM.
+SPINS_S = 1.5
 ASKED = "Tell me about sharing a GPU between models, and how to add one."
 Processes = Callable[[], list[psutil.Process]]
 
@@ -101,6 +104,7 @@ def against_vllm(pairs: int, at_once: Sequence[int]) -> None:
         for count in at_once:
             for number in range(pairs + 2):  # the first two warm up
                 for turn in range(3):
+                    time.sleep(SPINS_S)
                     compared[(number + turn) % 3].measure(count, kept=number >= 2)
             print(_row(count, *compared), flush=True)
 
