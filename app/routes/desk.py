@@ -34,7 +34,7 @@ class Desk:
         return visit.target
 
 
-def _desk(request: Request) -> Desk:
+async def _desk(request: Request) -> Desk:  # FastAPI runs plain functions in a thread
     return cast(Desk, request.app.state.desk)
 
 

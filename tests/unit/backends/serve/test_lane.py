@@ -79,7 +79,7 @@ async def test_a_number_nobody_waits_for_is_sent_away(lane: Lane, sending: Towar
     stranger = await sending(lane.ticket()._replace(number=b"0" * 16))
     with pytest.raises(ConnectionError):
         await send_on(stranger)
-    assert not lane._writers
+    assert not lane._arrivals
 
 
 async def test_another_machine_has_no_such_path() -> None:
