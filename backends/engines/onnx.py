@@ -28,10 +28,12 @@ class Onnx(Serving):
 
     class Options(Knobs):
         """`threads`: cores for a batch. `graph`: the file in the folder that is to run, such as
-        `onnx/model_fp16.onnx`; it computes in the precision that the file has."""
+        `onnx/model_fp16.onnx`; it computes in the precision that the file has. `openvino`: compute with
+        it on a CPU, too."""
 
         threads: int = Field(1, ge=1, le=64)
         graph: str | None = None
+        openvino: bool = False
 
     tasks: ClassVar[frozenset[Verb]] = frozenset({"embed", "rerank"})
 
@@ -74,7 +76,8 @@ class Onnx(Serving):
         return opened
 
     def _provider(self, available: Sequence[str]) -> Provider:
-        found = provider(self._share, available)
+        options = self._options
+        found = provider(self._share, available, threads=options.threads, openvino=options.openvino)
         if not found.limited:
             log.warning("%s takes no limit of memory: the share is not enforced", found.name)
         return found

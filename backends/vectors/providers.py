@@ -26,21 +26,30 @@ class Provider(NamedTuple):
     limited: bool
 
 
-def provider(share: GpuShare, available: Collection[str]) -> Provider:
-    """Raises EngineFailed where the installed onnxruntime has none for that card."""
-    if not share.share or share.vendor == "cpu":
+def provider(
+    share: GpuShare, available: Collection[str], *, threads: int = 1, openvino: bool = False
+) -> Provider:
+    """`openvino`: on a CPU, too. Raises EngineFailed where the installed onnxruntime has none for that."""
+    on_card = share.share > 0 and share.vendor != "cpu"
+    if not on_card and not openvino:
         return Provider("CPUExecutionProvider", {}, "CPU", limited=True)
-    names = _NAMES[share.vendor]
+    if on_card and openvino and share.vendor != "intel":
+        raise EngineFailed(f"OpenVINO does not compute on a card of {share.vendor}")
+    names = _NAMES[share.vendor if on_card else "intel"]
     name = next((name for name in names if name in available), None)
     if name is None:
         packages = " or ".join(names.values())
         raise EngineFailed(
-            f"the installed onnxruntime cannot use a card of {share.vendor}: install {packages} in its place"
+            f"the installed onnxruntime has no {' nor '.join(names)}: install {packages} in its place"
         )
     shown = name.removesuffix("ExecutionProvider")
     if name == "OpenVINOExecutionProvider":
+        device = "GPU" if on_card else "CPU"
         # Else it computes in 16 bits whatever the model says.
-        return Provider(name, {"device_type": "GPU", "precision": "ACCURACY"}, shown, limited=False)
+        options = {"device_type": device, "precision": "ACCURACY"}
+        if not on_card:
+            options["num_of_threads"] = str(threads)
+        return Provider(name, options, f"{shown} {device}", limited=not on_card)
     if name == "MIGraphXExecutionProvider":
         return Provider(name, {"device_id": "0"}, shown, limited=False)
     options = {"device_id": "0", "arena_extend_strategy": "kSameAsRequested"}

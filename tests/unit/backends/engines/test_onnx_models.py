@@ -271,6 +271,10 @@ async def test_a_text_of_nothing_is_refused(tmp_path: Path) -> None:
     assert (await embed(host, "a b")).tokens == 2
 
 
+async def test_a_provider_that_is_not_there_is_named() -> None:
+    assert "onnxruntime-openvino" in await refused(TINY, openvino=True)
+
+
 async def test_what_waits_is_bounded() -> None:
     host = await hosted(TINY, max_waiting=600)
     asked = [asyncio.create_task(embed(host, *["a b c"] * 500)) for _ in range(3)]
