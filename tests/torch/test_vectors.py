@@ -89,7 +89,7 @@ async def test_vectors_are_the_librarys_in_any_company(
     answers = await asyncio.gather(*(embed(host, *texts) for texts in asked))
     library = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     expected = library.encode([one for texts in asked for one in texts], show_progress_bar=False)
-    assert np.concatenate([rows(answer) for answer in answers]) == pytest.approx(expected, abs=1e-4)
+    assert np.abs(np.concatenate([rows(answer) for answer in answers]) - expected).max() < 1e-4
     facts = host.engine.facts()
     assert (facts["pooling"], facts["normalised"]) == (pooling, normalised)
     await host.close()

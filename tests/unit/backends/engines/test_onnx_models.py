@@ -112,7 +112,7 @@ async def test_vectors_are_the_models_in_any_company(tmp_path: Path, way: str) -
     answers = await asyncio.gather(*(embed(host, *texts) for texts in asked))
     for texts, answer in zip(asked, answers, strict=True):
         for one, row in zip(texts, rows(answer), strict=True):
-            assert row == pytest.approx(unit(POOLED[way](reference(one))), abs=1e-4)
+            assert np.abs(row - unit(POOLED[way](reference(one)))).max() < 1e-4
     assert host.engine.facts()["pooling"] == way
     await host.close()
 
@@ -269,6 +269,21 @@ async def test_a_text_of_nothing_is_refused(tmp_path: Path) -> None:
         await embed(host, "a", "\x01\x02")
     assert raised.value.param == "input"
     assert (await embed(host, "a b")).tokens == 2
+
+
+@pytest.mark.parametrize(("folder", "task"), [(TINY, "embed"), (PAIRS, "rerank")])
+async def test_after_a_failure_it_is_healthy_if_it_computes(folder: Path, task: Verb) -> None:
+    host = await hosted(folder, task)
+    batcher = host.engine._batcher  # type: ignore[attr-defined]
+    batcher.failed = True
+    assert await host.engine.healthy()
+    assert not batcher.failed
+    run, batcher._run = batcher._run, lambda items: 1 // 0
+    with pytest.raises(EngineFailed):
+        await (embed(host, "a") if task == "embed" else rerank(host, "a", "b"))
+    assert not await host.engine.healthy()
+    batcher._run = run
+    assert await host.engine.healthy()
 
 
 async def test_a_provider_that_is_not_there_is_named() -> None:
