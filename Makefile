@@ -26,7 +26,7 @@ test-vllm: $(VENV)/dev $(CLIENTS) .venv-vllm/ready ## the suite that runs real v
 test-xtts: $(VENV)/dev .venv-xtts/ready ## the suite that runs real XTTS, tiny and random, on the CPU (1.8 GB)
 	@$(BIN)/python tools/suites.py xtts
 
-test-torch: $(VENV)/dev .venv-torch/ready ## the suite of the engine `whisper`: torch and transformers (2 GB)
+test-torch: $(VENV)/dev .venv-torch/ready ## the suite of the engines on torch, on the CPU (2 GB)
 	@$(BIN)/python tools/suites.py torch
 
 test-all: $(VENV)/dev $(CLIENTS) .venv-vllm/ready .venv-torch/ready .venv-xtts/ready ## the same and the heavy ones
@@ -128,7 +128,7 @@ XTTS_PIP := .venv-xtts/bin/python -m pip install --quiet --disable-pip-version-c
 # Motley with its tools for tests, and torch's CPU build (of which the same is to be said).
 TORCH_PIP := .venv-torch/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 .venv-torch/ready: requirements/torch.txt requirements/embedded.txt requirements/dev.txt
-	@echo "installing torch's CPU build and transformers into .venv-torch …"
+	@echo "installing torch's CPU build and sentence-transformers into .venv-torch …"
 	@$(PYTHON311) -m venv .venv-torch
 	@$(TORCH_PIP) -r requirements/embedded.txt
 	@$(TORCH_PIP) -r requirements/dev.txt

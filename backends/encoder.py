@@ -1,51 +1,45 @@
-"""A sentence encoder in a folder: how the folder is read, and how onnxruntime runs it.
+"""A model in a folder: how the folder is read, and how onnxruntime runs it.
 
-The folder holds `model.onnx` (weights inside, in a file beside it, or in a safetensors file that
-`encoder.json` names) and `tokenizer.json`. `encoder.json` may leave out everything; what it does not
-say is taken from the files that sentence-transformers and transformers put into such folders.
+The folder holds `model.onnx` or `onnx/model.onnx` (weights inside, in files beside it, or in a
+safetensors file that `encoder.json` names) and `tokenizer.json`. `encoder.json` may leave out everything;
+what it does not say is taken from the files that sentence-transformers and transformers put into such
+folders. Where these say that the model judges pairs, it is a cross-encoder.
 """
 
 import ctypes
-import hashlib
 import json
 import mmap
-import os
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from backends.contract.errors import ContextExceeded, EngineFailed, InvalidRequest
+from backends.contract.errors import EngineFailed
+from backends.vectors import folder as said
+from backends.vectors.asked import unit
+from backends.vectors.graph import Graph
+from backends.vectors.providers import Provider
+from backends.vectors.reading import Reader, Tokens, padded
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Rows = NDArray[np.float32]
+    from backends.microbatch import Rows
+
+    Hidden = NDArray[np.float32]  # texts × tokens × width
 
 Note = Callable[[str, float | None], None]
 
-_LIMITS = (
-    ("sentence_bert_config.json", "max_seq_length"),
-    ("tokenizer_config.json", "model_max_length"),
-    ("config.json", "max_position_embeddings"),
-)
+# Where a graph is looked for: as people put it, and as model hubs have it.
+GRAPHS = ("model.onnx", "onnx/model.onnx")
+INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+# Modules that change a vector after the pooling, which a graph of the transformer alone lacks.
+_WITHOUT = frozenset({"Transformer", "Pooling", "Normalize", "Dropout"})
 
-
-def _json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is no file. Raises EngineFailed for anything else."""
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_bytes())
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise EngineFailed(f"the model's {path.name} is not a JSON object")
-    return found
+Pooling = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
 
 
 class Part(BaseModel, extra="forbid"):
@@ -71,15 +65,7 @@ class Part(BaseModel, extra="forbid"):
 
     def check(self, path: Path, note: Note) -> None:
         """Raises EngineFailed for a file other than the one this folder was made for."""
-        if self.sha256 is None:
-            return
-        digest, done, size = hashlib.sha256(), 0, path.stat().st_size
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 22):
-                digest.update(chunk)
-                done += len(chunk)
-                note("checking", done / size)
-        if digest.hexdigest() != self.sha256:
+        if self.sha256 is not None and said.revision([path], note) != self.sha256:
             raise EngineFailed(f"{path.name} is not the file this model was made for: its sha256 differs")
 
 
@@ -95,111 +81,168 @@ class Weights(Part):
 
 
 class Layout(BaseModel, extra="forbid"):
-    """`encoder.json`. `pooling` is for graphs that give a vector per token."""
+    """`encoder.json`. `pooling` and `normalised` are for graphs that leave it to who runs them."""
 
-    graph: str = "model.onnx"
+    graph: str | None = None
     weights: Weights | None = None
     tokenizer: Part = Part(file="tokenizer.json")
     max_tokens: int = Field(512, ge=4)
-    pooling: Literal["mean", "cls"] = "mean"
+    pooling: tuple[Pooling, ...] = ("mean",)
+    normalised: bool = True
+
+    @field_validator("pooling", mode="before")
+    @classmethod
+    def _parts(cls, named: Any) -> Any:
+        return named.split("+") if isinstance(named, str) else named
 
     @classmethod
     def read(cls, folder: Path) -> "Layout":
         """Raises EngineFailed for a folder that says what is not offered here."""
-        known: dict[str, Any] = {}
-        if limits := [limit for file, key in _LIMITS if (limit := _json(folder / file).get(key))]:
-            known["max_tokens"] = min(limits)
-        if modes := _pooling_modes(_json(folder / "1_Pooling" / "config.json")):
-            known["pooling"] = "+".join(modes)  # two at once, or one not offered, is refused below
+        known: dict[str, Any] = {"normalised": said.normalised(folder)}
+        if longest := said.max_tokens(folder):
+            known["max_tokens"] = longest
+        if ways := said.pooling(folder):
+            known["pooling"] = ways
         try:
-            return cls.model_validate({**known, **_json(folder / "encoder.json")})
+            return cls.model_validate({**known, **said.read_object(folder / "encoder.json")})
         except ValidationError as error:
-            where = ".".join(map(str, error.errors()[0]["loc"]))
+            where = ".".join(str(part) for part in error.errors()[0]["loc"] if isinstance(part, str))
             raise EngineFailed(f"the model's folder is not understood at {where!r}") from error
 
+    def locate(self, folder: Path, named: str | None = None) -> Path:
+        """The graph's file; `named` goes before what the folder says. Raises EngineFailed."""
+        file = named or self.graph
+        if file is None:
+            file = next((one for one in GRAPHS if (folder / one).is_file()), GRAPHS[0])
+        return Part(file=file).locate(folder)
 
-def _pooling_modes(pooling: dict[str, Any]) -> list[str]:
-    """From sentence-transformers' file, in its older form (a flag per mode) or its newer (`pooling_mode`)."""
-    if isinstance(mode := pooling.get("pooling_mode"), str):
-        return [mode]
-    names = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-    return [
-        names.get(key, key) for key, on in pooling.items() if key.startswith("pooling_mode_") and on is True
-    ]
+    def files(self, folder: Path, graph: Path, beside: Sequence[str]) -> list[Path]:
+        """What the weights lie in. Raises EngineFailed where one is missing."""
+        if self.weights is not None:
+            return [self.weights.locate(folder)]
+        return [graph, *(Part(file=file).locate(graph.parent) for file in beside)]
 
 
 class Encoder:
-    """Texts to ids, ids to rows. Blocking: made and used in threads."""
+    """Texts to rows: vectors, or the scores of a cross-encoder. Blocking: made and used in threads.
 
-    def __init__(self, folder: Path, layout: Layout, threads: int, note: Note) -> None:
-        # Else every text batch wakes a thread per core, whatever `threads` says.
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    `longest`: of a model that reads so many tokens, how many it is to read; raises where not.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        graph: str | None,
+        threads: int,
+        provider: Callable[[Sequence[str]], Provider],
+        longest: Callable[[int], int],
+        note: Note,
+    ) -> None:
         import onnxruntime
         from tokenizers import Tokenizer
 
-        self.layout = layout
+        self._layout = layout = Layout.read(folder)
+        self._cross = said.is_cross_encoder(folder)
         tokenizer = layout.tokenizer.locate(folder)
         layout.tokenizer.check(tokenizer, note)
-        self._tokenizer = Tokenizer.from_file(str(tokenizer))
-        self._pad = (self._tokenizer.padding or {}).get("pad_id", 0)
-        self._tokenizer.no_padding()  # files carry the settings of the day they were saved,
-        self._tokenizer.no_truncation()  # and silent truncation would miscount
-        self._specials = self._tokenizer.num_special_tokens_to_add(False)
+        self.reader = Reader(
+            Tokenizer.from_file(str(tokenizer)),
+            longest(layout.max_tokens),
+            pairs=self._cross,
+            lower=said.lower_case(folder),
+        )
+        file = layout.locate(folder, graph)
+        found = Graph.read(file)
+        chosen = provider(onnxruntime.get_available_providers())
+        revision = self._revision(layout.files(folder, file, found.beside), note)
+        self._session = self._opened(folder, file, threads, chosen, note)
+        self._inputs = self._checked(self._session)
+        self._outputs = self._wanted([output.name for output in self._session.get_outputs()])
+        note("warming", None)
+        self.width = self._warmed(folder)
+        runtime = f"onnxruntime {onnxruntime.__version__} {chosen.shown}"
+        self.facts: Mapping[str, Any] = {"dtype": found.dtype, "runtime": runtime, "revision": revision}
+        if not self._cross:
+            self.facts = {**self.facts, "pooling": self._pooled, "normalised": layout.normalised}
+
+    def _revision(self, files: Sequence[Path], note: Note) -> str:
+        weights = self._layout.weights
+        if weights is not None and weights.sha256:
+            return weights.sha256  # checked where they are read
+        return said.revision(files, note)
+
+    def _opened(self, folder: Path, graph: Path, threads: int, provider: Provider, note: Note) -> Any:
+        import onnxruntime
 
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = threads
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # The arena stays on: it is flat after the largest batch. Without it, malloc creeps higher.
-        graph = Part(file=layout.graph).locate(folder)
-        self._mapped = _Mapped(layout.weights, folder, note) if layout.weights else None
+        # The arena stays on: it is flat after the largest batch. Without it, malloc creeps higher. But a
+        # pattern of memory would be kept for every shape that ever was, and almost every batch is one.
+        settings.enable_mem_pattern = False
+        weights = self._layout.weights
+        mapped = _Mapped(weights, folder, note) if weights else None
         note("loading", None)
         model: str | bytes = str(graph)
-        if self._mapped is not None:
-            self._mapped.give(settings)
+        if mapped is not None:
+            mapped.give(settings)
             model = graph.read_bytes()  # only then does onnxruntime look for `tables` elsewhere
-        self._session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
-        if self._mapped is not None:
-            self._mapped.forget()
-        _trim()
-        self._inputs = {each.name for each in self._session.get_inputs()}
-        note("warming", None)
-        self.dimensions: int = self.run(self.ids(["warm"], "input")).result().shape[1]
-
-    def ids(self, texts: Sequence[str], param: str, *, cut: bool = False) -> list[list[int]]:
-        """Token ids with the special ones. With `cut`, a text ends at the model's limit; without, one
-        that is longer comes back longer (perhaps not whole). Raises InvalidRequest: not Unicode."""
-        limit, room = self.layout.max_tokens, self.layout.max_tokens - self._specials
-        reach = limit * 64  # no need to tokenise a megabyte to see that it is too long
-        encode = partial(self._tokenizer.encode_batch_fast, add_special_tokens=False)
         try:
-            found = encode([text[:reach] for text in texts])
-            for index, text in enumerate(texts):
-                if not cut and len(text) > reach and len(found[index]) <= room:
-                    # Mostly white space. A second's work is enough to look for the end of it.
-                    if len(text) > reach * 64:
-                        raise ContextExceeded("the text is too long for this model", param=param)
-                    found[index] = encode([text])[0]
-        except TypeError:  # lone surrogates: JSON can say them, UTF-8 cannot
-            raise InvalidRequest("the text is not valid Unicode", param=param) from None
-        for each in found:
-            if cut:
-                each.truncate(room)
-        return [self._tokenizer.post_process(each).ids for each in found]
+            session = onnxruntime.InferenceSession(
+                model, settings, providers=[(provider.name, provider.options)]
+            )
+        except Exception as error:  # whatever the libraries raise on what they cannot run
+            raise EngineFailed(f"onnxruntime cannot run {graph.name} on {provider.shown}") from error
+        if session.get_providers()[0] != provider.name:
+            raise EngineFailed(f"onnxruntime cannot use {provider.shown} here: its libraries are not found")
+        if mapped is not None:
+            mapped.forget()
+        self._mapped = mapped
+        _trim()
+        return session
 
-    def run(self, batch: list[list[int]]) -> "Run":
-        """Prepare a batch of ids; nothing is computed yet."""
-        return Run(self._session, self._feed(batch), self.layout.pooling)
+    def _checked(self, session: Any) -> dict[str, str]:
+        """The inputs that the graph takes, with their type."""
+        found = {each.name: each.type for each in session.get_inputs()}
+        if unknown := found.keys() - set(INPUTS):
+            raise EngineFailed(f"the model's graph wants inputs that are not offered: {', '.join(unknown)}")
+        return found
 
-    def _feed(self, batch: list[list[int]]) -> dict[str, Any]:
+    def _wanted(self, names: Sequence[str]) -> list[str]:
+        """Of the graph's outputs the one that is most of the way."""
+        return ["sentence_embedding"] if "sentence_embedding" in names else [names[0]]
+
+    def _warmed(self, folder: Path) -> int:
+        """Numbers a row, from a first run. Raises EngineFailed where the graph gives something else."""
+        whole = self.reader.whole("warm")
+        item = self.reader.pair(whole, whole) if self._cross else Tokens(whole, pair=False)
+        run = self.run([item])
+        shape = run.output().shape
+        if self._cross and (len(shape) != 2 or shape[1] != 1):
+            raise EngineFailed("the model's graph gives no single score for a pair")
+        if len(shape) == 2:
+            named = "pooling" in self._layout.model_fields_set
+            self._pooled = "+".join(self._layout.pooling) if named else "in the graph"
+            return int(shape[1])
+        if missing := {said.kind(module) for module, _ in said.modules(folder)} - _WITHOUT:
+            raise EngineFailed(f"the model's graph leaves out what comes last: {', '.join(sorted(missing))}")
+        self._pooled = "+".join(self._layout.pooling)
+        return int(run.result().shape[1])
+
+    def run(self, items: Sequence[Tokens]) -> "_Run":
+        """Prepare a batch; nothing is computed yet."""
         import numpy as np
 
-        ids = np.full((len(batch), max(map(len, batch))), self._pad, np.int64)
-        mask = np.zeros_like(ids)
-        for row, tokens in enumerate(batch):
-            ids[row, : len(tokens)] = tokens
-            mask[row, : len(tokens)] = 1
-        given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        return {name: given[name] for name in self._inputs}
+        ids, mask, types = padded(items, self.reader.pad)
+        given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+        if "position_ids" in self._inputs:
+            given["position_ids"] = np.broadcast_to(np.arange(ids.shape[1]), ids.shape)
+        feed = {
+            name: given[name].astype(np.int32) if kind == "tensor(int32)" else given[name]
+            for name, kind in self._inputs.items()
+        }
+        return _Run(self._session, self._outputs, feed, mask, None if self._cross else self._layout)
 
 
 def _trim() -> None:
@@ -208,31 +251,63 @@ def _trim() -> None:
         trim(0)
 
 
-class Run:
-    """One batch on its way through a session."""
+class _Run:
+    """One batch on its way through a session. `layout`: what is to be done after; None: nothing."""
 
-    def __init__(self, session: Any, feed: dict[str, Any], pooling: str) -> None:
+    def __init__(
+        self, session: Any, outputs: list[str], feed: dict[str, Any], mask: Any, layout: Layout | None
+    ) -> None:
         from onnxruntime import RunOptions
 
-        self._session, self._feed, self._pooling = session, feed, pooling
+        self._session, self._outputs, self._feed = session, outputs, feed
+        self._mask, self._layout = mask, layout
         self._options = RunOptions()
 
     def stop(self) -> None:
         """From another thread: end within one node of the graph. `result` then raises."""
         self._options.terminate = True
 
-    def result(self) -> "Rows":
-        """Compute: one float32 row a text, not normalised. Blocks; lets go of the GIL."""
+    def output(self) -> "Hidden | Rows":
         import numpy as np
 
-        output: Rows = self._session.run(None, self._feed, self._options)[0].astype(np.float32, copy=False)
-        if output.ndim == 2:
-            return output
-        if self._pooling == "cls":
-            return output[:, 0]
-        kept = self._feed["attention_mask"][:, :, None].astype(np.float32)
-        pooled: Rows = (output * kept).sum(1) / kept.sum(1)
-        return pooled
+        (found,) = self._session.run(self._outputs, self._feed, self._options)
+        output: Hidden = found.astype(np.float32, copy=False)
+        return output
+
+    def result(self) -> "Rows":
+        """Compute: one float32 row a text. Blocks; lets go of the GIL."""
+        import numpy as np
+
+        rows = self.output()
+        if self._layout is None:
+            return rows
+        if rows.ndim == 3:
+            ways = [pooled(rows, self._mask, way) for way in self._layout.pooling]
+            rows = ways[0] if len(ways) == 1 else np.concatenate(ways, axis=1)
+        return unit(rows) if self._layout.normalised else rows
+
+
+def pooled(hidden: "Hidden", mask: Any, way: Pooling) -> "Rows":
+    """One vector a text, from those of its tokens; `mask` is 1 where a token is, in texts × tokens.
+    As sentence-transformers does each."""
+    import numpy as np
+
+    kept = mask[:, :, None].astype(np.float32)
+    rows: Rows
+    match way:
+        case "cls":
+            rows = hidden[:, 0]
+        case "lasttoken":
+            rows = hidden[np.arange(len(hidden)), mask.sum(1) - 1]
+        case "max":
+            rows = np.where(kept > 0, hidden, -np.inf).max(1)
+        case "weightedmean":
+            weights = kept * np.arange(1, hidden.shape[1] + 1, dtype=np.float32)[:, None]
+            rows = (hidden * weights).sum(1) / weights.sum(1)
+        case _:
+            count = kept.sum(1)
+            rows = (hidden * kept).sum(1) / (np.sqrt(count) if way == "mean_sqrt_len_tokens" else count)
+    return rows
 
 
 class _Mapped:

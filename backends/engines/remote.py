@@ -237,6 +237,8 @@ class Remote:
             body: dict[str, Any] = {"model": self._model, "input": texts, "encoding_format": "base64"}
             if task.dimensions is not None:
                 body["dimensions"] = task.dimensions
+            if task.input_type is not None:
+                body["input_type"] = task.input_type
             answer = await self._server.json("embeddings", task.request_id, body)
             row, width = answers.vectors(answer, len(texts), task.dimensions)
             rows.append(row)
@@ -245,7 +247,9 @@ class Remote:
         return Vectors(b"".join(rows), len(task.texts), width, tokens)
 
     async def rerank(self, task: RerankTask) -> Ranking:
-        body = {"model": self._model, "query": task.query, "documents": task.documents}
+        body: dict[str, Any] = {"model": self._model, "query": task.query, "documents": task.documents}
+        if task.max_tokens is not None:
+            body["max_tokens_per_doc"] = task.max_tokens
         answer = await self._server.json("rerank", task.request_id, body)
         scores = answers.scores(answer, len(task.documents), logits=self._options.scores == "logits")
         return Ranking(scores, answers.rerank_tokens(answer))

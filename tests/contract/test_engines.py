@@ -48,7 +48,7 @@ from tests.xtts.standing import STAND_IN as XTTS_STAND_IN
 SOURCES = {
     "onnxruntime-genai": "builtin://demo_chat",
     "pocketsphinx": "builtin://pocketsphinx",
-    "faster-whisper": "file:///",  # made for the session (`tiny_whisper`)
+    "faster-whisper": "file:///",  # made for the session (`tiny_models`)
     "espeak-ng": "builtin://espeak-ng",
     "onnx": "builtin://minilm",
     "openai": "builtin://openai",
@@ -57,9 +57,10 @@ SOURCES = {
     "fake": "builtin://fake",
 }
 SPEAKING: dict[str, Any] = {**XTTS_STAND_IN, "voices": {"nova": "Ana Florence"}}
-# Needs torch: `make test-torch` asks it these questions, too.
-if find_spec("torch"):
-    SOURCES["whisper"] = "file:///"  # likewise
+# Need torch: `make test-torch` asks them these questions, too.
+ON_TORCH = {"whisper": "file:///", "sentence-transformers": "file:///", "cross-encoder": "file:///"}
+if find_spec("sentence_transformers"):
+    SOURCES |= ON_TORCH  # likewise
 # What an engine cannot do without. `there` is a server of this session (`other_server`).
 # vLLM and XTTS themselves are asked in `tests/vllm` and `tests/xtts`: here stand-ins show what the
 # engines make of them.
@@ -131,12 +132,16 @@ def other_server() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> None:
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> None:
     SOURCES["faster-whisper"] = f"file://{made()}"
     if "whisper" in SOURCES:
         from tests.torch.checkpoint import make
+        from tests.torch.encoders import make_pairs, make_sentences
 
         SOURCES["whisper"] = f"file://{make(tmp_path_factory.mktemp('whisper'))}"
+        sentences, pairs = (tmp_path_factory.mktemp(name) for name in ("sentences", "pairs"))
+        SOURCES["sentence-transformers"] = f"file://{make_sentences(sentences, layers=6)}"
+        SOURCES["cross-encoder"] = f"file://{make_pairs(pairs)}"
 
 
 @pytest_asyncio.fixture(loop_scope="function")
@@ -168,7 +173,7 @@ every_real_engine = over([pair for pair in PAIRS if pair[0] not in SCRIPTABLE])
 
 
 def test_no_engine_is_left_out() -> None:
-    assert SOURCES.keys() | {"whisper"} == ENGINES.keys()
+    assert SOURCES.keys() | ON_TORCH.keys() == ENGINES.keys()
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -199,7 +204,7 @@ options = cls.Options(**{OPTIONS.get(engine, {})!r})
 estimate = cls.estimate(ModelRef("m", task, source, locate(source)), options, GpuShare())
 assert estimate.weights >= 0
 heavy = {{"torch", "onnxruntime", "onnxruntime_genai", "tokenizers", "numpy", "av", "pocketsphinx", "ray",
-    "ctranslate2", "faster_whisper", "transformers"}}
+    "ctranslate2", "faster_whisper", "transformers", "sentence_transformers"}}
 print(*heavy & set(sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
 import pytest
 import pytest_asyncio
 
@@ -17,10 +18,12 @@ from backends.contract.engine import GpuShare, ModelRef
 from backends.contract.errors import ContextExceeded, EngineFailed, GatewayError, InvalidRequest
 from backends.contract.results import Vectors
 from backends.contract.tasks import EmbedTask, RerankTask, Verb
-from backends.encoder import Encoder, Layout
+from backends.encoder import Encoder
 from backends.engines.onnx import Onnx
 from backends.host import Host
 from backends.sources import locate
+from backends.vectors.providers import provider
+from backends.vectors.reading import Tokens
 
 DATA = Path(__file__).parents[3] / "data"
 TINY = f"file://{DATA / 'tiny_onnx'}"
@@ -207,12 +210,16 @@ async def test_bad_rerank_input(
 
 
 async def test_facts_estimate_and_health(embedder: Host, reranker: Host) -> None:
-    assert embedder.engine.facts() == {"dimensions": 384, "max_tokens": 256}
-    assert reranker.engine.facts() == {
-        "scoring": "bi-encoder",
+    made = {
         "max_tokens": 256,
-        "long_documents": "truncated",
+        "dtype": "float32",
+        "pooling": "mean",
+        "normalised": True,
+        "runtime": f"onnxruntime {onnxruntime.__version__} CPU",
+        "revision": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     }
+    assert embedder.engine.facts() == {**made, "dimensions": 384}
+    assert reranker.engine.facts() == {**made, "scoring": "bi-encoder", "long_documents": "truncated"}
     model, options = ModelRef("m", "embed", MINILM, locate(MINILM)), Onnx.Options()
     assert Onnx.estimate(model, options, GpuShare()).weights == 90_868_376
     assert Onnx.estimate(ModelRef("m", "embed", "file:///x"), options, GpuShare()).weights == 0
@@ -224,7 +231,8 @@ async def test_facts_estimate_and_health(embedder: Host, reranker: Host) -> None
 
 
 async def test_another_folder_loads_and_answers_otherwise(embedder: Host, tiny: Host) -> None:
-    assert tiny.engine.facts() == {"dimensions": 32, "max_tokens": 64}
+    facts = tiny.engine.facts()
+    assert (facts["dimensions"], facts["max_tokens"], facts["pooling"]) == (32, 64, "mean")
     texts = ("ab cd", "a much longer text for the tiny model", "ab cd")
     vectors = await embed(tiny, *texts)
     assert vectors.dimensions == 32
@@ -285,7 +293,7 @@ async def test_a_missing_package_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "told"),
-    [({"graph": "other.onnx"}, "other.onnx"), ({"pooling": "max"}, "pooling"), ({"poolin": 1}, "poolin")],
+    [({"graph": "other.onnx"}, "other.onnx"), ({"pooling": "sum"}, "pooling"), ({"poolin": 1}, "poolin")],
 )
 async def test_a_folder_that_is_not_understood(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
     assert told in await refused(folder(tmp_path, TINY, **changes))
@@ -344,8 +352,15 @@ async def test_cancellation_ends_the_work(embedder: Host) -> None:
 async def test_a_batch_can_be_stopped_within() -> None:
     path = locate(TINY)
     assert path is not None
-    encoder = Encoder(path, Layout.read(path), 1, lambda _stage, _fraction: None)
-    run = encoder.run(encoder.ids(["some text"], "input"))
+    encoder = Encoder(
+        path,
+        graph=None,
+        threads=1,
+        provider=lambda available: provider(GpuShare(), available),
+        longest=lambda own: own,
+        note=lambda _stage, _fraction: None,
+    )
+    run = encoder.run([Tokens(encoder.reader.whole("some text"), pair=False)])
     assert run.result().shape == (1, 32)
     run.stop()
     with pytest.raises(Exception, match="terminate"):

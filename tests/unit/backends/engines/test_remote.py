@@ -681,6 +681,17 @@ async def test_vectors(make: Make, respx_mock: respx.MockRouter) -> None:
     assert sent(respx_mock) == asked
 
 
+async def test_what_a_text_is_and_how_much_of_a_document_is_passed_on(
+    make: Make, respx_mock: respx.MockRouter
+) -> None:
+    respx_mock.post(EMBED).respond(json=rows([1.0]))
+    await (await make()).embed(EmbedTask("r", ("a",), input_type="query"))
+    assert sent(respx_mock)["input_type"] == "query"
+    respx_mock.post(RERANK).respond(json={"results": ranked(0.5)})
+    await (await make()).rerank(RerankTask("r", "q", ("a",), max_tokens=7))
+    assert sent(respx_mock)["max_tokens_per_doc"] == 7
+
+
 async def test_many_texts_go_in_batches(make: Make, respx_mock: respx.MockRouter) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(
