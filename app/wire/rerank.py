@@ -109,6 +109,14 @@ class TextsRequest(Closed):
     truncate: bool | None = None
     truncation_direction: Literal["right", "Right"] | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _elsewhere(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "documents" in given and "texts" not in given:
+            said = "'documents' are ranked at /v1/rerank and /v2/rerank; here they are 'texts', as TEI has it"
+            raise InvalidRequest(said, param="documents")
+        return given
+
     @model_validator(mode="after")
     def _offered(self) -> "TextsRequest":
         if self.raw_scores:

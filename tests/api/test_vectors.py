@@ -240,6 +240,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("/v2/rerank", {"query": "q", "documents": []}, "documents"),
     ("/v2/rerank", {"query": "q", "documents": ["d", 1]}, "documents[1]"),
     ("/rerank", {"query": "q"}, "texts"),
+    ("/rerank", ASKED, "documents"),
     ("/rerank", {"query": "q", "texts": []}, "texts"),
     ("/rerank", {"query": "q", "texts": ["a", 1]}, "texts[1]"),
     ("/rerank", {"query": "q", "texts": ["a"], "raw_scores": True}, "raw_scores"),
