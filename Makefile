@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 NODE   := tests/clients/node/node_modules
-CLIENTS := .venv-clients/ready $(NODE)/ready
+CLIENTS := .venv-clients/ready .venv-cohere/ready $(NODE)/ready
 FLEET  ?= deploy/fleets/embedded.yaml
 PORT   ?= 8000
 
@@ -62,7 +62,7 @@ lock: $(VENV)/dev ## pin and hash every package anew
 	@UV=$(BIN)/uv sh tools/lock.sh
 
 clean: ## remove what was installed and built
-	rm -rf .venv .venv-clients .venv-vllm .venv-torch .venv-xtts .venv-litellm $(NODE) build *.egg-info
+	rm -rf .venv .venv-clients .venv-cohere .venv-vllm .venv-torch .venv-xtts .venv-litellm $(NODE) build *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache
 
 # A lock is installed whole and without looking for dependencies: nothing heavier slips in.
@@ -85,6 +85,14 @@ $(VENV)/dev: $(VENV)/embedded requirements/dev.txt
 	@echo "installing LangChain and LlamaIndex into .venv-clients …"
 	@$(PYTHON) -m venv .venv-clients
 	@.venv-clients/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-compile \
+		--require-hashes -r $<
+	@touch $@
+
+# The Cohere SDK, for tests: of today, where LangChain and LlamaIndex need an older one.
+.venv-cohere/ready: requirements/cohere.txt
+	@echo "installing the Cohere SDK into .venv-cohere …"
+	@$(PYTHON) -m venv .venv-cohere
+	@.venv-cohere/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-compile \
 		--require-hashes -r $<
 	@touch $@
 

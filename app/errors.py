@@ -6,7 +6,8 @@ else of a failed body.
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 # Of those that Python knows, some decode to halves of surrogate pairs, which are no text.
 _FORM_CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii", b"iso-8859-1"})
 
+# The route whose clients (LangChain's and LlamaIndex's) read `detail`, and nothing else, when it fails.
+JINAS = "/v1/rerank"
+
 
 class Json(Response):
     """A JSON document; numpy arrays allowed."""
@@ -56,18 +60,31 @@ def envelope(error: GatewayError) -> dict[str, dict[str, str | None]]:
     }
 
 
-def response(error: GatewayError, headers: Mapping[str, str] | None = None) -> Json:
-    """The error as an answer, with `Retry-After` and `WWW-Authenticate` where they belong."""
+def response(error: GatewayError, headers: Mapping[str, str] | None = None, *, path: str = "") -> Json:
+    """The error as the answer of a route, with `Retry-After` and `WWW-Authenticate` where they belong."""
     said = dict(headers or {})
     if error.retry_after is not None:
         said["retry-after"] = str(max(1, math.ceil(error.retry_after)))
     if isinstance(error, Unauthenticated):
         said["www-authenticate"] = "Bearer"
-    return Json(envelope(error), error.status, said)
+    content: dict[str, Any] = envelope(error)
+    if path == JINAS:
+        content["detail"] = error.message
+    return Json(content, error.status, said)
 
 
 def unexpected() -> GatewayError:
     return GatewayError("The server had an error of its own; the operator's log has it under the request id")
+
+
+@contextmanager
+def naming(**fields: str) -> Iterator[None]:
+    """What an engine says of a task's fields is said of the body's that they came from."""
+    try:
+        yield
+    except InvalidRequest as error:
+        error.param = fields.get(error.param or "", error.param)
+        raise
 
 
 class Boundary:
@@ -99,7 +116,7 @@ class Boundary:
             Visit.of(scope).code = error.code
             # Once begun, an answer cannot change: leaving it unfinished cuts the connection.
             if not begun:
-                await response(error)(scope, receive, sender)
+                await response(error, path=scope["path"])(scope, receive, sender)
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
@@ -123,7 +140,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
         case _:
             said = unexpected()
     Visit.of(request.scope).code = said.code
-    return response(said, error.headers)
+    return response(said, error.headers, path=request.url.path)
 
 
 async def on_invalid(request: Request, error: Exception) -> Response:
@@ -131,7 +148,7 @@ async def on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     said = _explain(error.errors()[0])
     Visit.of(request.scope).code = said.code
-    return response(said)
+    return response(said, path=request.url.path)
 
 
 async def need_json(request: Request) -> None:

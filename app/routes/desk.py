@@ -1,6 +1,6 @@
 """What every route has at hand, and the one way from a public name to a target."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -10,6 +10,7 @@ from app.settings import Settings
 from app.telemetry.metrics import Meters
 from app.telemetry.visit import Visit
 from app.upstream import Upstream
+from app.vocabulary import Vocabulary
 from app.voices import Voices
 from backends.contract.tasks import Verb
 
@@ -21,6 +22,7 @@ class Desk:
     upstream: Upstream
     meters: Meters
     voices: Voices | None = None
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
 
     def target(self, request: Request, verb: Verb, model: str | None, user: str | None = None) -> Target:
         """Who answers; noted on the visit. A model not named is the path's alias.

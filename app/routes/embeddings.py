@@ -1,16 +1,17 @@
-"""`POST /v1/embeddings`."""
+"""`POST /v1/embeddings`, and `/embed` in TEI's shape."""
 
 from fastapi import APIRouter, Depends, Request
 from openai.types import CreateEmbeddingResponse
 from starlette.responses import Response
 
-from app.errors import Json, need_json
+from app.catalogue import Target
+from app.errors import Json, naming, need_json
 from app.formats import vectors
-from app.routes.desk import AtDesk
+from app.routes.desk import AtDesk, Desk
 from app.streaming import answer_or_gone
 from app.telemetry.visit import Visit
-from app.wire.embeddings import EmbeddingsRequest
-from backends.contract.results import Usage
+from app.wire.embeddings import EmbeddingsRequest, EmbedRequest
+from backends.contract.results import Usage, Vectors
 from backends.contract.tasks import EmbedTask
 
 router = APIRouter(tags=["embeddings"], dependencies=[Depends(need_json)])
@@ -26,7 +27,27 @@ async def embeddings(body: EmbeddingsRequest, request: Request, desk: AtDesk) ->
     """A vector per text, as numbers or (`encoding_format`) as base64 of little-endian float32."""
     target = desk.target(request, "embed", body.model, body.user)
     visit = Visit.of(request.scope)
-    task = EmbedTask(visit.request_id, tuple(body.input), body.dimensions)
-    found = await answer_or_gone(request, desk.upstream.call(target, task))
-    visit.usage = Usage(found.tokens)
+    texts = await desk.vocabulary.texts(body.input)
+    task = EmbedTask(visit.request_id, texts, body.dimensions, body.input_type)
+    found = await _vectors(request, desk, target, task)
     return Json(vectors.render(found, visit.answering, as_base64=body.encoding_format == "base64"))
+
+
+@router.post(
+    "/embed",
+    summary="Embed texts, in TEI's shape",
+    response_model=None,
+    responses={200: {"model": list[list[float]]}},
+)
+async def embed(body: EmbedRequest, request: Request, desk: AtDesk) -> Response:
+    """A bare array with a vector per text, of length 1."""
+    target = desk.target(request, "embed", body.model)
+    task = EmbedTask(Visit.of(request.scope).request_id, tuple(body.inputs), body.dimensions)
+    with naming(input="inputs"):
+        return Json(vectors.rows(await _vectors(request, desk, target, task)))
+
+
+async def _vectors(request: Request, desk: Desk, target: Target, task: EmbedTask) -> Vectors:
+    found = await answer_or_gone(request, desk.upstream.call(target, task))
+    Visit.of(request.scope).usage = Usage(found.tokens)
+    return found

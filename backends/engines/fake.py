@@ -218,18 +218,18 @@ class Fake:
             pass
         rows = array.array("f")
         width = task.dimensions or DIMENSIONS
+        role = f"{task.input_type}: " if task.input_type else ""
         for text in task.texts:
-            rows.extend(_unit_vector(text, width))
+            rows.extend(_unit_vector(role + text, width))
         return Vectors(rows.tobytes(), len(task.texts), width, sum(len(t.split()) for t in task.texts))
 
     async def rerank(self, task: RerankTask) -> Ranking:
         async for _ in self._steps(task.query, default=1):
             pass
         wanted = set(task.query.lower().split())
-        scores = tuple(
-            len(wanted & set(document.lower().split())) / max(1, len(wanted)) for document in task.documents
-        )
-        return Ranking(scores, sum(len(d.split()) for d in task.documents))
+        read = [document.lower().split()[: task.max_tokens] for document in task.documents]
+        scores = tuple(len(wanted & set(words)) / max(1, len(wanted)) for words in read)
+        return Ranking(scores, sum(map(len, read)))
 
     async def _steps(self, script: str, default: int | None = None) -> AsyncGenerator[int, None]:
         """Work as scripted; busy from the first step until the caller has had enough."""

@@ -29,7 +29,10 @@ def refused(answer: httpx2.Response, status: int, param: str | None, code: str =
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-request-id"]
-    assert list(answer.json()) == ["error"]
+    body = answer.json()
+    if answer.request.url.path.endswith(RERANK):
+        assert body.pop("detail") == body["error"]["message"]
+    assert list(body) == ["error"]
     error = answer.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}
     assert (error["param"], error["code"]) == (param, code)
@@ -77,7 +80,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (EMBED, without(embed, "input"), "input"),
     (EMBED, {**embed, "input": ""}, "input"),
     (EMBED, {**embed, "input": []}, "input"),
-    (EMBED, {**embed, "input": ["a", ""]}, "input"),
+    (EMBED, {**embed, "input": ["a", ""]}, "input[1]"),
     (RERANK, without(rerank, "query"), "query"),
     (RERANK, {**rerank, "query": ""}, "query"),
     (RERANK, without(rerank, "documents"), "documents"),
@@ -100,10 +103,12 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (CHAT, chat(max_tokens=0), "max_tokens"),
     (CHAT, chat(max_tokens=1.5), "max_tokens"),
     (EMBED, {**embed, "input": 3.5}, "input"),
-    (EMBED, {**embed, "input": ["a", {}]}, "input"),
+    (EMBED, {**embed, "input": ["a", {}]}, "input[1]"),
     (EMBED, {**embed, "input": ["a"] * 2049}, "input"),
-    (EMBED, {**embed, "input": [1, 2, 3]}, "input"),
-    (EMBED, {**embed, "input": [[1, 2], [3]]}, "input"),
+    (EMBED, {**embed, "input": [1, 2, 100_300]}, "input"),
+    (EMBED, {**embed, "input": [[1, 2], [-3]]}, "input[1]"),
+    (EMBED, {**embed, "input": [[1, 2], "a"]}, "input[1]"),
+    (EMBED, {**embed, "input_type": "passage"}, "input_type"),
     (EMBED, {**embed, "encoding_format": "binary"}, "encoding_format"),
     (EMBED, {**embed, "dimensions": 0}, "dimensions"),
     (EMBED, {**embed, "truncate": True}, "truncate"),
@@ -189,7 +194,7 @@ def test_the_sdk_sees_kinds_of_errors(sdk: openai.OpenAI) -> None:
     assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
     with pytest.raises(openai.BadRequestError) as wrong:
         sdk.embeddings.create(model="fake-embed", input=["a", ""])
-    assert wrong.value.param == "input"
+    assert wrong.value.param == "input[1]"
     assert wrong.value.type == "invalid_request_error"
     assert wrong.value.request_id
 

@@ -1,10 +1,11 @@
-"""LangChain, LlamaIndex and openai-node, each in a process of the environment that holds them."""
+"""LangChain, LlamaIndex, the Cohere SDK, openai-node: each in a process of the environment that holds it."""
 
 from typing import Any
 
+import httpx2
 import pytest
 
-from tests.clients import judge, programs
+from tests.clients import judge, programs, question
 
 from .doors import Door
 
@@ -17,7 +18,7 @@ def told(door: Door, program: str, *parts: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def langchain(door: Door) -> dict[str, Any]:
-    parts = ("chat", "tools", "structured", "embeddings", "tokens", "wrong_key")
+    parts = ("chat", "tools", "structured", "embeddings", "wrong_key")
     return told(door, "with_langchain.py", *parts)
 
 
@@ -61,20 +62,14 @@ def test_langchain_gets_its_schema(langchain: dict[str, Any]) -> None:
     judge.birds(langchain["structured"])
 
 
-def test_langchain_embeds_1200_texts_in_order(langchain: dict[str, Any]) -> None:
-    """It sends them by the thousand, so the last one comes with the second request."""
+def test_langchain_embeds_1200_texts_in_order_with_its_defaults(langchain: dict[str, Any]) -> None:
+    """As OpenAI's token ids, by the thousand: the last one comes with the second request."""
     found = langchain["embeddings"]
     assert (found["count"], found["sizes"]) == (1200, [384])
     assert found["first"] == pytest.approx(found["first_alone"], abs=1e-4)
-    assert found["last"] == pytest.approx(found["last_alone"], abs=1e-4)
+    assert found["last"] == pytest.approx(found["last_as_text"], abs=1e-4)
     assert found["last"] != pytest.approx(found["first"], abs=1e-2)
-
-
-def test_langchain_is_told_why_token_ids_are_refused(langchain: dict[str, Any]) -> None:
-    refused = langchain["tokens"]
-    assert (refused["status"], refused["param"]) == (400, "input")
-    assert "token ids" in refused["text"]
-    assert "check_embedding_ctx_length=False" in refused["text"]
+    assert found["narrow"] == 64
 
 
 def test_langchain_is_told_of_a_wrong_key(langchain: dict[str, Any]) -> None:
@@ -148,3 +143,69 @@ def test_openai_node_is_told_what_is_wrong(nodejs: dict[str, Any]) -> None:
     assert told["model"] == {"status": 404, "code": "model_not_found", "param": "model"}
     assert (told["field"]["status"], told["field"]["param"]) == (400, "no_such_field")
     assert (told["key"]["status"], told["key"]["code"]) == (401, "invalid_api_key")
+
+
+@pytest.fixture(scope="module")
+def cohere(door: Door) -> dict[str, Any]:
+    return told(door, "with_cohere.py", "first", "second", "refusals")
+
+
+@pytest.fixture(scope="module")
+def rerankers(door: Door) -> dict[str, Any]:
+    return told(door, "with_rerankers.py", "langchain", "llamaindex")
+
+
+@pytest.fixture(scope="module")
+def right(door: Door) -> list[list[Any]]:
+    """What plain HTTP is told: `[[index, score], …]`."""
+    body = {"model": question.MODEL, "query": question.QUERY, "documents": question.DOCUMENTS}
+    headers = {"authorization": f"Bearer {door.key}"}
+    answer = httpx2.post(f"{door.base_url}/v1/rerank", json=body, headers=headers, timeout=60)
+    results = answer.json()["results"]
+    assert results[0]["index"] == 1
+    return [[one["index"], pytest.approx(one["relevance_score"], abs=1e-6)] for one in results]
+
+
+@pytest.mark.parametrize(("client", "version"), [("first", "1"), ("second", "2")])
+def test_the_cohere_sdk_ranks(
+    cohere: dict[str, Any], right: list[list[Any]], client: str, version: str
+) -> None:
+    whole, top = cohere[client]["whole"], cohere[client]["top"]
+    assert (whole["results"], top["results"]) == (right, right[:2])
+    assert (whole["version"], whole["units"], whole["tokens"] > 0) == (version, 1, True)
+    assert whole["id"]
+    assert top["documents"] == []
+
+
+def test_the_cohere_sdk_ranks_by_a_field_awaited_and_by_an_alias(
+    cohere: dict[str, Any], right: list[list[Any]]
+) -> None:
+    books = cohere["first"]["books"]
+    assert books["results"] == right[:1]
+    assert books["documents"] == [{"title": "1", "plot": question.DOCUMENTS[1]}]
+    assert cohere["second"]["awaited"]["results"] == right[:1]
+    assert cohere["second"]["by_alias"]["results"] == right
+
+
+def test_the_cohere_sdk_is_told_what_is_wrong(cohere: dict[str, Any]) -> None:
+    refused = cohere["refusals"]
+    assert {name: (one["status"], one["kind"]) for name, one in refused.items()} == {
+        "model": (404, "NotFoundError"),
+        "query": (400, "BadRequestError"),
+        "key": (401, "UnauthorizedError"),
+    }
+    assert refused["query"]["body"]["error"]["param"] == "query"
+
+
+@pytest.mark.parametrize("framework", ["langchain", "llamaindex"])
+def test_coheres_and_jinas_rerankers_rank(
+    rerankers: dict[str, Any], right: list[list[Any]], framework: str
+) -> None:
+    told = rerankers[framework]
+    assert (told["cohere"], told["jina"]) == (right[:3], right[:3])
+    assert "nobody" in told["refused"]
+
+
+def test_langchain_ranks_objects(rerankers: dict[str, Any]) -> None:
+    """As YAML, which it makes of them itself."""
+    assert rerankers["langchain"]["books"][0]["index"] == 1

@@ -287,3 +287,10 @@ def test_tokens_of_another_model_are_no_answer(http: httpx2.Client, path: str, f
 def test_a_response_is_the_fallbacks_own(http: httpx2.Client) -> None:
     answer = http.post("/v1/responses", json={"model": "deaf", "input": "hi"})
     assert (answer.json()["model"], answer.headers["x-motley-fallback"]) == ("backup", "backup")
+
+
+def test_pairs_are_scored_by_one_model(http: httpx2.Client) -> None:
+    """A fallback answers for one query, never for some of several: scores of two cannot be compared."""
+    body = {"model": "rerank-deaf", "text_1": "a", "text_2": ["a", "b"]}
+    assert who(http.post("/score", json=body)) == (200, "rerank-backup")
+    assert who(http.post("/score", json={**body, "text_1": ["a", "b"]})) == (503, None)

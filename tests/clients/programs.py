@@ -11,6 +11,8 @@ import pytest
 
 HERE = Path(__file__).parent
 ENVIRONMENT = HERE.parents[1] / ".venv-clients"
+# The newest Cohere SDK, which LangChain and LlamaIndex do not go along with.
+APART = {"with_cohere.py": HERE.parents[1] / ".venv-cohere"}
 NODE = HERE / "node"
 # Of what the tester's own shell holds, the programs get this; keys, proxies and tracing stay out.
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
@@ -40,8 +42,9 @@ def _command(program: str) -> list[str | Path]:
                 pytest.skip(f"{needed} is not on PATH, so openai-node was not tried")
         _must_be(NODE / "node_modules" / "ready")
         return ["node", NODE / program]
-    _must_be(ENVIRONMENT / "ready")
-    return [ENVIRONMENT / "bin" / "python", HERE / program]
+    environment = APART.get(program, ENVIRONMENT)
+    _must_be(environment / "ready")
+    return [environment / "bin" / "python", HERE / program]
 
 
 def _must_be(ready: Path) -> None:

@@ -123,26 +123,26 @@ def responses() -> dict[str, Any]:
 
 
 def embeds() -> dict[str, Any]:
-    embeddings = OpenAIEmbeddings(model=EMBED, check_embedding_ctx_length=False)
-    texts = [f"Parcel number {number}" for number in range(1200)]
-    vectors = embeddings.embed_documents(texts)
-    return {
-        "sizes": sorted({len(vector) for vector in vectors}),
-        "count": len(vectors),
-        "first": vectors[0],
-        "last": vectors[-1],
-        "first_alone": embeddings.embed_query(texts[0]),
-        "last_alone": embeddings.embed_query(texts[-1]),
-    }
-
-
-def embeds_tokens() -> dict[str, Any]:
     """By default LangChain sends OpenAI's token ids; its tokenizer's table comes with LlamaIndex."""
     core = find_spec("llama_index.core")
     assert core is not None
     assert core.origin is not None
     os.environ["TIKTOKEN_CACHE_DIR"] = str(Path(core.origin).parent / "_static" / "tiktoken_cache")
-    return refusal(lambda: OpenAIEmbeddings(model=EMBED).embed_query("A man eats a sandwich."))
+    by_ids, by_text = (
+        OpenAIEmbeddings(model=EMBED),
+        OpenAIEmbeddings(model=EMBED, check_embedding_ctx_length=False),
+    )
+    texts = [f"Parcel number {number} for Zoë 🦊" for number in range(1200)]
+    vectors = by_ids.embed_documents(texts)
+    return {
+        "sizes": sorted({len(vector) for vector in vectors}),
+        "count": len(vectors),
+        "first": vectors[0],
+        "last": vectors[-1],
+        "first_alone": by_ids.embed_query(texts[0]),
+        "last_as_text": by_text.embed_query(texts[-1]),
+        "narrow": len(OpenAIEmbeddings(model=EMBED, dimensions=64).embed_query(texts[0])),
+    }
 
 
 def wrong_key() -> dict[str, Any]:
@@ -163,7 +163,6 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "structured": structured,
     "responses": responses,
     "embeddings": embeds,
-    "tokens": embeds_tokens,
     "wrong_key": wrong_key,
 }
 
