@@ -9,7 +9,7 @@ CLIENTS := .venv-clients/ready .venv-cohere/ready $(NODE)/ready
 FLEET  ?= deploy/fleets/embedded.yaml
 PORT   ?= 8000
 
-.PHONY: help up test test-all test-vllm test-torch test-xtts check openapi schema chat-fields render bench bench-audio bench-chat lock clean
+.PHONY: help up test test-all test-soak test-vllm test-torch test-xtts check openapi schema chat-fields render bench bench-audio bench-chat lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -19,6 +19,9 @@ up: $(VENV)/embedded ## install what is missing, then serve FLEET on 127.0.0.1:P
 
 test: $(VENV)/dev $(CLIENTS) ## every suite that a laptop can run, each with its seconds
 	@$(BIN)/python tools/suites.py
+
+test-soak: $(VENV)/dev ## 200 uploads of 20 MB that play for three seconds: memory stays flat (minutes)
+	@$(BIN)/python tools/suites.py soak
 
 test-vllm: $(VENV)/dev $(CLIENTS) .venv-vllm/ready ## the suite that runs real vLLM on the CPU (2.5 GB, minutes)
 	@$(BIN)/python tools/suites.py vllm

@@ -5,6 +5,7 @@ decoder hears the samples, and the frames' headers, read here, say rate, channel
 """
 
 import io
+import wave
 from typing import NamedTuple
 
 import av
@@ -71,6 +72,14 @@ def _aac(data: bytes) -> Sound:
 def tone(seconds: float, rate: int = 22_050, hertz: float = 440) -> Pcm:
     clock = np.arange(int(seconds * rate)) / rate
     return Pcm((9_000 * np.sin(2 * np.pi * hertz * clock)).astype("<i2").tobytes(), rate)
+
+
+def wav(samples: bytes, rate: int = 16_000, width: int = 2) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setparams((1, width, rate, 0, "NONE", ""))
+        writer.writeframes(samples)
+    return file.getvalue()
 
 
 def pitch(samples: Samples, rate: int) -> float:

@@ -38,6 +38,22 @@ SUITES = {
     "api": Suite(((*PYTEST, "tests/api", "--door", "local"),)),
     "api-ray": Suite(((*PYTEST, "tests/api", "--door", "ray"),)),
     "ray": Suite(((*PYTEST, "-s", "tests/ray"),)),
+    "soak": Suite(
+        (
+            (
+                *PYTEST,
+                "-s",
+                "--timeout",
+                "1800",
+                "tests/api/test_uploads.py",
+                "--door",
+                "ray",
+                "--uploads",
+                "200",
+            ),
+        ),
+        heavy="sends 4 GB in 200 uploads, for minutes; `make test-soak` does",
+    ),
     "vllm": Suite(
         ((*PYTEST, "--timeout", "1200", "tests/vllm"),),
         heavy="installs 2.5 GB and starts real vLLM five times; `make test-vllm` does both",

@@ -5,16 +5,12 @@ The library computes outside the GIL and may be asked by several threads, so it 
 
 import logging
 import os
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from backends.contract.engine import GpuShare, Memory, ModelRef, Progress
 from backends.contract.errors import EngineFailed
-from backends.contract.results import Heard
-from backends.contract.tasks import TranscribeTask, Vad, Verb
 from backends.whisper import folder
 from backends.whisper.listening import Listening
 
@@ -32,7 +28,7 @@ CUDA_BYTES, CPU_BYTES = 600_000_000, 200_000_000
 MOST_BATCH = 8
 
 
-class FasterWhisper:
+class FasterWhisper(Listening):
     """Needs `ModelRef.path`, a folder that `ct2-transformers-converter` made."""
 
     class Options(BaseModel, extra="forbid"):
@@ -54,8 +50,6 @@ class FasterWhisper:
         compression_ratio_threshold: float | None = 2.4
         no_speech_threshold: float | None = 0.6
 
-    tasks: ClassVar[frozenset[Verb]] = frozenset({"transcribe"})
-
     @classmethod
     def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory:
         """From the dimensions in the model's file. Nothing if the model is not on this machine."""
@@ -69,15 +63,8 @@ class FasterWhisper:
         return Memory(shape.weights(_compute_type(options, share)), working + overhead)
 
     def __init__(self, model: ModelRef, options: Options, share: GpuShare) -> None:
+        super().__init__(workers=options.workers, batch=1, vad=options.vad)
         self._model, self._options, self._share = model, options, share
-        self._listening = Listening(options.workers)
-        self._batch = 1
-        self._facts: dict[str, Any] = {}
-
-    async def load(self, progress: Progress) -> None:
-        """Raises EngineFailed for a folder, package or card that is missing or not the right one, and
-        for a share that the model does not fit."""
-        await self._listening.load(self._read, progress)
 
     def _read(self, note: Progress) -> "Hearing":
         shape = folder.read(self._model.path)
@@ -146,29 +133,6 @@ class FasterWhisper:
             log.warning("%s; the share of the card is wasted, engine 'whisper' would use it", note)
             facts["note"] = note
         return facts
-
-    async def healthy(self) -> bool:
-        return await self._listening.healthy()
-
-    async def close(self) -> None:
-        self._listening.close()
-
-    @property
-    def busy(self) -> int:
-        return self._listening.busy
-
-    def facts(self) -> Mapping[str, Any]:
-        return self._facts
-
-    async def transcribe(self, task: TranscribeTask) -> AsyncGenerator[Heard, None]:
-        """An item per clip of at most 30 s, and one for each longer silence.
-
-        Raises InvalidRequest for what it cannot honour, MediaUnsupported and MediaTooLong for the file.
-        """
-        vad = task.vad or (Vad() if self._options.vad else None)
-        async with aclosing(self._listening.transcribe(task, self._batch, vad)) as said:
-            async for heard in said:
-                yield heard
 
 
 def _on_cuda(share: GpuShare) -> bool:

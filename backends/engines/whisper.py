@@ -5,17 +5,13 @@ computes outside the GIL, so it lives in this process.
 """
 
 import json
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
 from backends.contract.engine import GpuShare, Memory, ModelRef, Progress
 from backends.contract.errors import EngineFailed
-from backends.contract.results import Heard
-from backends.contract.tasks import TranscribeTask, Vad, Verb
 from backends.vllm.weights import weights_bytes
 from backends.whisper.folder import Shape
 from backends.whisper.listening import Listening
@@ -27,7 +23,7 @@ if TYPE_CHECKING:
 LIBRARIES = 1_000_000_000
 
 
-class Whisper:
+class Whisper(Listening):
     """Needs `ModelRef.path`, a checkpoint of transformers with `safetensors`."""
 
     class Options(BaseModel, extra="forbid"):
@@ -42,8 +38,6 @@ class Whisper:
         vad: bool = True
         max_new_tokens: int | None = Field(None, ge=1, le=200)
 
-    tasks: ClassVar[frozenset[Verb]] = frozenset({"transcribe"})
-
     @classmethod
     def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory:
         """From what the checkpoint says of itself. Nothing if the model is not on this machine."""
@@ -55,13 +49,8 @@ class Whisper:
         return Memory(shape.size, clip * options.batch + LIBRARIES)
 
     def __init__(self, model: ModelRef, options: Options, share: GpuShare) -> None:
+        super().__init__(workers=1, batch=options.batch, vad=options.vad)
         self._model, self._options, self._share = model, options, share
-        self._listening = Listening(workers=1)
-        self._facts: dict[str, Any] = {}
-
-    async def load(self, progress: Progress) -> None:
-        """Raises EngineFailed for a folder, package or card that is missing or not the right one."""
-        await self._listening.load(self._read, progress)
 
     def _read(self, note: Progress) -> "OnTorch":
         _shape(self._model.path)
@@ -92,29 +81,6 @@ class Whisper:
             "batch": options.batch,
         }
         return model
-
-    async def healthy(self) -> bool:
-        return await self._listening.healthy()
-
-    async def close(self) -> None:
-        self._listening.close()
-
-    @property
-    def busy(self) -> int:
-        return self._listening.busy
-
-    def facts(self) -> Mapping[str, Any]:
-        return self._facts
-
-    async def transcribe(self, task: TranscribeTask) -> AsyncGenerator[Heard, None]:
-        """An item per clip of at most 30 s, and one for each longer silence.
-
-        Raises InvalidRequest for what it cannot honour, MediaUnsupported and MediaTooLong for the file.
-        """
-        vad = task.vad or (Vad() if self._options.vad else None)
-        async with aclosing(self._listening.transcribe(task, self._options.batch, vad)) as said:
-            async for heard in said:
-                yield heard
 
 
 def _device(share: GpuShare) -> str:

@@ -1,20 +1,21 @@
-"""One loaded Whisper and the requests that wait for it: what every engine around such a model does."""
+"""What every engine around one loaded Whisper does: requests that wait for it, health, the end."""
 
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from backends.contract.engine import Progress
 from backends.contract.errors import ModelDown
 from backends.contract.results import Heard, Segment
-from backends.contract.tasks import TranscribeTask, Vad
+from backends.contract.tasks import TranscribeTask, Vad, Verb
 from backends.microbatch import to_the_end
 from backends.whisper.asked import Asked, Model, asked
 
@@ -26,11 +27,19 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class Listening:
-    """`workers`: files computed at once; the others wait in the order they came, clip by clip."""
+class Listening(ABC):
+    """The half of an engine that does not know its library.
 
-    def __init__(self, workers: int) -> None:
-        self._model: Model | None = None
+    `workers`: files computed at once; the others wait in the order they came, clip by clip. `batch`:
+    clips heard together. `vad`: leave silence out, also when a request does not ask.
+    """
+
+    tasks: ClassVar[frozenset[Verb]] = frozenset({"transcribe"})
+
+    def __init__(self, *, workers: int, batch: int, vad: bool) -> None:
+        self._batch, self._vad = batch, vad
+        self._facts: dict[str, Any] = {}
+        self._whisper: Model | None = None
         self._gate = asyncio.Semaphore(workers)
         # Few threads of its own: each that allocates keeps memory, and the loop's own are many. A
         # file is decoded while another is heard.
@@ -38,53 +47,59 @@ class Listening:
         self._suspect = False
         self.busy = 0
 
-    async def load(self, read: Callable[[Progress], Model], progress: Progress) -> None:
-        """Raises what `read` raises."""
+    @abstractmethod
+    def _read(self, note: Progress) -> Model:
+        """Imports, reads and warms the model, and learns its facts. Blocking, in a thread."""
+
+    async def load(self, progress: Progress) -> None:
+        """Raises EngineFailed for a folder, package or card that is missing or not the right one, and
+        for a share that the model does not fit."""
         loop = asyncio.get_running_loop()
 
         def note(stage: str, fraction: float | None) -> None:
             loop.call_soon_threadsafe(progress, stage, fraction)
 
-        self._model = await to_the_end(partial(read, note), threads=self._threads)
+        self._whisper = await to_the_end(partial(self._read, note), threads=self._threads)
 
     async def healthy(self) -> bool:
         """After a failure, only what still computes is healthy: a card's context can be beyond
         repair in a process, and a new one mends it."""
-        if self._suspect and self._model is not None:
+        if self._suspect and self._whisper is not None:
             try:
-                await to_the_end(self._model.warm, threads=self._threads)
+                await to_the_end(self._whisper.warm, threads=self._threads)
             except RuntimeError:
                 log.exception("the model does not answer any more")
                 return False
             self._suspect = False
-        return self._model is not None
+        return self._whisper is not None
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """What still runs fails at its next batch."""
-        self._model = None
+        self._whisper = None
         self._threads.shutdown(wait=False)
 
-    async def transcribe(
-        self, task: TranscribeTask, batch: int, vad: Vad | None
-    ) -> AsyncGenerator[Heard, None]:
-        """An item per clip of at most 30 s, and one for each longer silence. `batch`: clips heard
-        together. Raises InvalidRequest for what the model cannot honour, MediaUnsupported and MediaTooLong
-        for the file.
+    def facts(self) -> Mapping[str, Any]:
+        return self._facts
+
+    async def transcribe(self, task: TranscribeTask) -> AsyncGenerator[Heard, None]:
+        """An item per clip of at most 30 s, and one for each longer silence. Raises InvalidRequest for
+        what the model cannot honour, MediaUnsupported and MediaTooLong for the file.
         """
         from backends.whisper.clips import clips
         from backends.whisper.silero import detector
 
         wanted = await self._run(partial(asked, task, self._loaded))
+        vad = task.vad or (Vad() if self._vad else None)
         found = clips(task.audio, detector(vad) if vad else None, task.longest_s)
         # Who reads along wants the beginning soon; memory and cores are the same for a whole batch.
-        size = 1 if task.streams else batch
+        size = 1 if task.streams else self._batch
         try:
             with self._computing():
                 while some := await self._run(partial(_next, found, size)):
                     wanted, heard = await self._heard(some, wanted, task.languages)
                     for item in heard:
                         yield item
-                    size = min(2 * size, batch)
+                    size = min(2 * size, self._batch)
         finally:
             found.close()
 
@@ -119,9 +134,9 @@ class Listening:
 
     @property
     def _loaded(self) -> Model:
-        if self._model is None:
+        if self._whisper is None:
             raise ModelDown("the model is down")
-        return self._model
+        return self._whisper
 
     @contextmanager
     def _computing(self) -> Iterator[None]:

@@ -6,24 +6,36 @@ import httpx2
 import openai
 import pytest
 
-from .doors import DOORS, Door
+from .doors import DOORS, Behind, Door, by_http, by_sdk, on_one_node
 
 
 @pytest.fixture(scope="session")
 def door(request: pytest.FixtureRequest) -> Iterator[Door]:
-    made = DOORS[request.config.getoption("--door")]()
-    yield made
-    made.close()
+    one = DOORS[request.config.getoption("--door")]()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="session")
+def whisper() -> Iterator[Door]:
+    """Whisper's true code, over a tiny checkpoint, under its own name. In this process whatever `--door`
+    says: the other doors' fleet is of what ships with Motley."""
+    from tests.whisper.checkpoint import SURE, made
+
+    model = {"task": "transcribe", "engine": "faster-whisper", "source": f"file://{made()}"}
+    options = {**SURE, "vad": False, "max_new_tokens": 24}
+    behind = Behind(on_one_node({"whisper": {**model, "options": options}}))
+    yield behind
+    behind.close()
 
 
 @pytest.fixture
 def sdk(door: Door) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{door.base_url}/v1", api_key=door.key, max_retries=0, timeout=60) as client:
+    with by_sdk(door) as client:
         yield client
 
 
 @pytest.fixture
 def http(door: Door) -> Iterator[httpx2.Client]:
-    headers = {"authorization": f"Bearer {door.key}"}
-    with httpx2.Client(base_url=door.base_url, headers=headers, timeout=60) as client:
+    with by_http(door) as client:
         yield client

@@ -6,10 +6,12 @@ write a class with `Door`'s shape and put it into `DOORS`.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import httpx2
+import openai
 import psutil
 import uvicorn
 import yaml
@@ -43,21 +45,31 @@ class Door(Protocol):
     def close(self) -> None: ...
 
 
-class LocalDoor:
-    """Uvicorn in a thread of this process, the hosts behind it too."""
+class Behind:
+    """A door in this process with a fleet behind it, all of it ready. `stages`: what its models went
+    through, as far as that was seen. Raises RuntimeError for one that does not come up."""
 
-    key = KEY
+    key = "none"
 
-    def __init__(self) -> None:
-        fleet = Fleet.model_validate(yaml.safe_load(FLEET.read_text()))
-        self._fleet, self._upstream = fleet, LocalUpstream.from_fleet(fleet)
-        app = create_app(Settings(_env_file=None, **SETTINGS), fleet, self._upstream)
-        self._served = Served(app)
-        self.base_url = self._served.base_url
-        self._wait()
+    def __init__(self, fleet: Fleet, **settings: Any) -> None:
+        self._fleet, self.upstream = fleet, LocalUpstream.from_fleet(fleet)
+        self.served = Served(create_app(Settings(_env_file=None, **settings), fleet, self.upstream))
+        self.base_url = self.served.base_url
+        self.stages: list[str] = []
+        try:
+            self._wait()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def engine(self) -> Any:
+        """The only one."""
+        (host,) = self.upstream.hosts.values()
+        return host.engine
 
     def busy(self, model: str) -> int:
-        hosts = (self._upstream.hosts[app_name(model, name)] for name in self._fleet.models[model].variants)
+        hosts = (self.upstream.hosts[app_name(model, name)] for name in self._fleet.models[model].variants)
         return sum(host.engine.busy for host in hosts)
 
     def family(self) -> list[psutil.Process]:
@@ -65,14 +77,31 @@ class LocalDoor:
         return [this, *this.children(recursive=True)]
 
     def close(self) -> None:
-        self._served.close()
+        self.served.close()
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + 60
-        while not all(state.ready for state in self._upstream.states().values()):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"not ready: {self._upstream.states()}")
-            time.sleep(0.05)
+        while loading := [one for one in self.upstream.states().values() if not one.ready]:
+            for state in loading:
+                if state.readiness == "down":
+                    raise RuntimeError(state.message)
+                if state.stage not in ("", *self.stages):
+                    self.stages.append(state.stage)
+            time.sleep(0.02)
+
+
+class LocalDoor(Behind):
+    """Uvicorn in a thread of this process, the hosts behind it too."""
+
+    key = KEY
+
+    def __init__(self) -> None:
+        super().__init__(Fleet.model_validate(yaml.safe_load(FLEET.read_text())), **SETTINGS)
+
+
+def on_one_node(models: Mapping[str, Mapping[str, Any]]) -> Fleet:
+    """Models as a fleet file has them, less their places: all on a node without a GPU."""
+    placed = {name: {**model, "place": {"node": "here"}} for name, model in models.items()}
+    return Fleet.model_validate({"version": 1, "nodes": {"here": {}}, "models": placed})
 
 
 class Served:
@@ -117,6 +146,15 @@ class RayDoor:
 
     def close(self) -> None:
         self._running.stop()
+
+
+def by_http(door: Door) -> httpx2.Client:
+    headers = {"authorization": f"Bearer {door.key}"}
+    return httpx2.Client(base_url=door.base_url, headers=headers, timeout=60)
+
+
+def by_sdk(door: Door) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{door.base_url}/v1", api_key=door.key, max_retries=0, timeout=60)
 
 
 DOORS: dict[str, Callable[[], Door]] = {"local": LocalDoor, "ray": RayDoor}

@@ -18,12 +18,14 @@ NODE = HERE / "node"
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
-def told(program: str, *parts: str, url: str, key: str, model: str) -> dict[str, Any]:
-    """What the program prints of these parts of it, by part. `url` is the door's, without `/v1`."""
+def told(program: str, *parts: str, url: str, key: str, model: str, **more: str) -> dict[str, Any]:
+    """What the program prints of these parts of it, by part. `url` is the door's, without `/v1`; `more`
+    of its environment, in capitals."""
+    more = {name.upper(): value for name, value in more.items()}
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     ran = subprocess.run(
         [*_command(program), *parts],
-        env={**kept, "OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": key, "CHAT_MODEL": model},
+        env={**kept, "OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": key, "CHAT_MODEL": model, **more},
         capture_output=True,
         text=True,
         timeout=240,

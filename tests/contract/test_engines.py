@@ -6,7 +6,6 @@ A new engine is one line in `SOURCES`; `test_no_engine_is_left_out` fails until 
 import asyncio
 import subprocess
 import sys
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -17,9 +16,6 @@ import pytest
 import pytest_asyncio
 
 from app.formats.audio import FORMATS, encode, encode_whole
-from app.main import create_app
-from app.settings import Settings
-from app.upstream.local import LocalUpstream
 from backends.contract.engine import GpuShare, ModelRef
 from backends.contract.errors import InvalidRequest, MediaTooLong, NotReady, TaskUnsupported
 from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Vectors
@@ -36,13 +32,12 @@ from backends.contract.tasks import (
     Verb,
 )
 from backends.engines.registry import ENGINES, engine_class
-from backends.fleet.schema import Fleet
 from backends.host import Host
 from backends.sources import locate
-from tests.api.doors import Served
+from tests.api.doors import Behind, on_one_node
 from tests.sounds import decoded
 from tests.vllm.standing import STAND_IN
-from tests.whisper.checkpoint import made
+from tests.whisper.checkpoint import SURE, made
 from tests.xtts.standing import STAND_IN as XTTS_STAND_IN
 
 SOURCES = {
@@ -68,12 +63,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "openai": {"base_url": "http://there/v1"},
     "vllm": STAND_IN,
     "xtts": SPEAKING,
-    # Random weights are never sure: without the thresholds each clip is decoded once.
     "whisper": {"vad": False, "threads": 1, "max_new_tokens": 32},
-    "faster-whisper": {
-        **{"vad": False, "threads": 1, "beam_size": 1, "max_new_tokens": 32},
-        **{"log_prob_threshold": None, "compression_ratio_threshold": None, "no_speech_threshold": None},
-    },
+    "faster-whisper": {**SURE, "vad": False, "max_new_tokens": 32},
 }
 # Behind `openai` stand fakes, too. They do every verb and take anything: nothing for them to refuse.
 SCRIPTABLE = ("fake", "openai")
@@ -119,16 +110,11 @@ def hosted(engine: str, verb: Verb) -> Host:
 @pytest.fixture(scope="session", autouse=True)
 def other_server() -> Iterator[None]:
     """An OpenAI-compatible server for `openai` to ask: our own, with a fake of every verb."""
-    place = {"engine": "fake", "source": "builtin://fake", "place": {"node": "here"}}
-    models = {f"m-{verb}": {"task": verb, **place} for verb in VERBS}
-    fleet = Fleet.model_validate({"version": 1, "nodes": {"here": {}}, "models": models})
-    upstream = LocalUpstream.from_fleet(fleet)
-    served = Served(create_app(Settings(_env_file=None), fleet, upstream))
-    while not all(state.ready for state in upstream.states().values()):
-        time.sleep(0.01)
-    OPTIONS["openai"]["base_url"] = f"{served.base_url}/v1"
+    fake = {"engine": "fake", "source": "builtin://fake"}
+    there = Behind(on_one_node({f"m-{verb}": {"task": verb, **fake} for verb in VERBS}))
+    OPTIONS["openai"]["base_url"] = f"{there.base_url}/v1"
     yield
-    served.close()
+    there.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,12 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from app.main import create_app
-from app.settings import Settings
-from app.upstream.local import LocalUpstream
-from backends.engines.vllm import Vllm
-from backends.fleet.schema import Fleet
-from tests.api.doors import Served
+from tests.api.doors import Behind, on_one_node
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
@@ -50,51 +45,16 @@ def until(condition: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.02)
 
 
-class Behind:
-    """A door with vLLM behind it, under the name `tiny` and the alias `gpt-4o`."""
-
-    def __init__(self, checkpoint: Path) -> None:
-        place = {"node": "laptop"}
-        model = {"task": "chat", "aliases": ["gpt-4o"], "engine": "vllm", "source": f"file://{checkpoint}"}
-        fleet = Fleet.model_validate({
-            "version": 1,
-            "nodes": {"laptop": {"vendor": "cpu"}},
-            "models": {"tiny": {**model, "options": OPTIONS, "place": place}},
-        })  # fmt: skip
-        upstream = LocalUpstream.from_fleet(fleet)
-        self._upstream = upstream
-        self.served = Served(create_app(Settings(_env_file=None), fleet, upstream))
-        self.stages: list[str] = []
-        try:
-            self._wait()
-        except BaseException:
-            self.served.close()
-            raise
-
-    @property
-    def engine(self) -> Vllm:
-        (host,) = self._upstream.hosts.values()
-        assert isinstance(host.engine, Vllm)
-        return host.engine
-
-    def _wait(self) -> None:
-        while not all(state.ready for state in self._upstream.states().values()):
-            (state,) = self._upstream.states().values()
-            assert state.readiness == "loading", state
-            if state.stage not in self.stages:
-                self.stages.append(state.stage)
-            time.sleep(0.02)
-
-
 @pytest.fixture(scope="session")
 def behind(checkpoint: Path) -> Iterator[Behind]:
-    one = Behind(checkpoint)
+    model = {"task": "chat", "aliases": ["gpt-4o"], "engine": "vllm", "source": f"file://{checkpoint}"}
+    one = Behind(on_one_node({"tiny": {**model, "options": OPTIONS}}))
     yield one
-    one.served.close()
+    one.close()
 
 
 @pytest.fixture
 def sdk(behind: Behind) -> Iterator[openai.OpenAI]:
-    url = f"{behind.served.base_url}/v1"
+    url = f"{behind.base_url}/v1"
     with openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=120) as client:
         yield client

@@ -22,6 +22,15 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 WIDTH, LAYERS, HEADS, MELS = 64, 2, 2, 80
 LANGUAGES = [code for code in _LANGUAGE_CODES if code != "yue"]  # large-v3 alone has that one
+# Options of `faster-whisper`: random weights are never sure, and its thresholds would doubt every clip.
+SURE: dict[str, Any] = {
+    "threads": 1,
+    "beam_size": 1,
+    "max_new_tokens": 16,
+    "log_prob_threshold": None,
+    "compression_ratio_threshold": None,
+    "no_speech_threshold": None,
+}
 # CTranslate2 takes a model for multilingual if the empty string is in its vocabulary: Whisper's is here.
 BLANK = 50_256
 SPECIAL = [

@@ -1,7 +1,6 @@
 """Real XTTS, tiny and random, behind the real door: one start for the whole suite."""
 
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.main import create_app
-from app.settings import Settings
-from app.upstream.local import LocalUpstream
-from backends.engines.xtts import Xtts
-from backends.fleet.schema import Fleet
-from tests.api.doors import Served
+from tests.api.doors import Behind, on_one_node
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-xtts" / "bin" / "python"
@@ -37,46 +31,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Behind:
-    """A door with XTTS behind it, under the name `xtts` and the alias `tts-1`."""
-
-    def __init__(self, checkpoint: Path) -> None:
-        model = {"task": "speak", "aliases": ["tts-1"], "engine": "xtts", "source": f"file://{checkpoint}"}
-        fleet = Fleet.model_validate({
-            "version": 1,
-            "nodes": {"laptop": {"vendor": "cpu"}},
-            "models": {"xtts": {**model, "options": OPTIONS, "place": {"node": "laptop"}}},
-        })  # fmt: skip
-        upstream = LocalUpstream.from_fleet(fleet)
-        self._upstream = upstream
-        self.served = Served(create_app(Settings(_env_file=None, voices="memory://xtts"), fleet, upstream))
-        try:
-            self._wait()
-        except BaseException:
-            self.served.close()
-            raise
-
-    @property
-    def engine(self) -> Xtts:
-        (host,) = self._upstream.hosts.values()
-        assert isinstance(host.engine, Xtts)
-        return host.engine
-
-    def _wait(self) -> None:
-        while not all(state.ready for state in self._upstream.states().values()):
-            (state,) = self._upstream.states().values()
-            assert state.readiness == "loading", state
-            time.sleep(0.05)
-
-
 @pytest.fixture(scope="session")
 def behind(checkpoint: Path) -> Iterator[Behind]:
-    one = Behind(checkpoint)
+    model = {"task": "speak", "aliases": ["tts-1"], "engine": "xtts", "source": f"file://{checkpoint}"}
+    one = Behind(on_one_node({"xtts": {**model, "options": OPTIONS}}), voices="memory://xtts")
     yield one
-    one.served.close()
+    one.close()
 
 
 @pytest.fixture
 def http(behind: Behind) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=behind.served.base_url, timeout=120) as client:
+    with httpx2.Client(base_url=behind.base_url, timeout=120) as client:
         yield client

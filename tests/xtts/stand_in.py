@@ -2,7 +2,8 @@
 
 It speaks as the child does: for each word a tone of a tenth of a second, whose pitch says whose voice
 it is. A word in the text makes it misbehave: `!die` (as for a poisoned GPU), `!slow` (0.2 s a word),
-`!bug`. STAND_IN_NOTES names a file that it writes every job to.
+`!bug`. STAND_IN_NOTES names a file that it writes every job to; with STAND_IN_GPU it stands for a torch
+that sees a GPU.
 """
 
 import hashlib
@@ -21,8 +22,9 @@ SPEAKERS = ["Ana Florence", "Craig Gutsy"]
 
 
 def start(options: Mapping[str, Any]) -> "Speaker":
-    note("start", {**options, "path_of_ours": os.environ.get("PYTHONPATH")})
-    if options["device"] != "cpu":
+    granted = os.environ.get("CUDA_VISIBLE_DEVICES")
+    note("start", {**options, "path_of_ours": os.environ.get("PYTHONPATH"), "gpus": granted})
+    if options["device"] != "cpu" and "STAND_IN_GPU" not in os.environ:
         from backends.contract.errors import EngineFailed
 
         raise EngineFailed("the torch of its environment sees no GPU of this kind")

@@ -1,10 +1,12 @@
 """The engine `xtts` with the real model code: tiny, random, on the CPU. It speaks noise."""
 
+import json
 import os
 import signal
 import subprocess
 import textwrap
 import time
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +51,15 @@ def test_it_speaks(http: httpx2.Client, voice: str) -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format(http: httpx2.Client, form: Format) -> None:
-    text = "One sentence. Another one."
-    answer = http.post(
-        SPEAK, json={"model": "tts-1", "input": text, "voice": "alloy", "response_format": form}
-    )
-    sound = decoded(answer.content, form)
+    """Decoded, it is as long as the engine's own samples were: by chance no two answers are alike."""
+    body = {"model": "tts-1", "input": "One sentence. Another one. " * 4, "voice": "alloy"}
+    answer = http.post(SPEAK, json={**body, "response_format": form, "stream_format": "sse"})
+    told = [json.loads(line[6:]) for line in answer.text.split("\n\n") if line.startswith("data: ")]
+    sound = decoded(b"".join(b64decode(event.get("audio", "")) for event in told), form)
+    seconds = told[-1]["usage"]["output_tokens"] / 20
+    assert seconds > 6
     assert (sound.rate, sound.channels) == (24_000, 1)
-    assert sound.seconds > 1.5
+    assert sound.seconds == pytest.approx(seconds, rel=0.02)
 
 
 def test_sound_comes_while_it_computes(behind: Behind, http: httpx2.Client) -> None:

@@ -24,19 +24,10 @@ from backends.contract.results import Heard, Segment
 from backends.contract.tasks import SpeakTask, TranscribeTask, Vad
 from backends.engines.espeak_ng import EspeakNG
 from backends.engines.faster_whisper import FasterWhisper
-from tests.whisper.checkpoint import made
+from tests.whisper.checkpoint import SURE, made
 
 ROOT = Path(__file__).parents[4]
 TEXT = "i would like to order a cup of coffee please"
-# Random weights are never sure of anything: Whisper's thresholds would doubt every clip.
-SURE: dict[str, Any] = {
-    "threads": 1,
-    "beam_size": 1,
-    "max_new_tokens": 16,
-    "log_prob_threshold": None,
-    "compression_ratio_threshold": None,
-    "no_speech_threshold": None,
-}
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

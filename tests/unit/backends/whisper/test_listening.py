@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from app.formats.audio import encode_whole
+from backends.contract.engine import Progress
 from backends.contract.errors import MediaTooLong, ModelDown
 from backends.contract.results import Heard, Pcm, Segment
 from backends.contract.tasks import TranscribeTask
@@ -50,9 +51,18 @@ class Parrot:
         return [(Segment(clip.start, clip.end, f"{len(clip.sound)}"),) for clip in clips]
 
 
-async def listening(model: Parrot, workers: int = 1) -> Listening:
-    one = Listening(workers)
-    await one.load(lambda _: model, lambda *_: None)
+class Cage(Listening):
+    def __init__(self, model: Parrot, batch: int) -> None:
+        super().__init__(workers=1, batch=batch, vad=False)
+        self._parrot = model
+
+    def _read(self, note: Progress) -> Parrot:
+        return self._parrot
+
+
+async def listening(model: Parrot, batch: int = 4) -> Listening:
+    one = Cage(model, batch)
+    await one.load(lambda *_: None)
     return one
 
 
@@ -61,8 +71,8 @@ def minutes(number: float) -> bytes:
     return encode_whole([Pcm(noise.tobytes(), 16_000)], "wav")
 
 
-async def hear(one: Listening, audio: bytes, batch: int = 4, **asked: Any) -> list[Heard]:
-    return [item async for item in one.transcribe(TranscribeTask("r", audio, **asked), batch, None)]
+async def hear(one: Listening, audio: bytes, **asked: Any) -> list[Heard]:
+    return [item async for item in one.transcribe(TranscribeTask("r", audio, **asked))]
 
 
 @pytest.mark.parametrize(("streams", "first"), [(True, [1, 2, 4]), (False, [4])])
@@ -78,9 +88,9 @@ async def test_who_reads_along_has_the_beginning_soon(streams: bool, first: list
 
 async def test_requests_take_turns_batch_by_batch() -> None:
     model = Parrot()
-    one = await listening(model)
+    one = await listening(model, batch=1)
     model.go.clear()
-    both = [asyncio.create_task(hear(one, minutes(4), 1, prompt=name)) for name in "ab"]
+    both = [asyncio.create_task(hear(one, minutes(4), prompt=name)) for name in "ab"]
     while one.busy < 2:
         await asyncio.sleep(0.001)
     model.go.set()
@@ -105,10 +115,10 @@ async def test_after_a_failure_only_what_computes_is_healthy() -> None:
 
 async def test_closed_is_down_in_the_middle_too() -> None:
     model = Parrot()
-    one = await listening(model)
-    working = one.transcribe(TranscribeTask("r", minutes(4)), 1, None)
+    one = await listening(model, batch=1)
+    working = one.transcribe(TranscribeTask("r", minutes(4)))
     await anext(working)
-    one.close()
+    await one.close()
     with pytest.raises(ModelDown):
         await anext(working)
     assert not await one.healthy()
