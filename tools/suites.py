@@ -39,19 +39,7 @@ SUITES = {
     "api-ray": Suite(((*PYTEST, "tests/api", "--door", "ray"),)),
     "ray": Suite(((*PYTEST, "-s", "tests/ray"),)),
     "soak": Suite(
-        (
-            (
-                *PYTEST,
-                "-s",
-                "--timeout",
-                "1800",
-                "tests/api/test_uploads.py",
-                "--door",
-                "ray",
-                "--uploads",
-                "200",
-            ),
-        ),
+        ((*PYTEST, "-s", "--timeout=1800", "--door=ray", "--uploads=200", "tests/api/test_uploads.py"),),
         heavy="sends 4 GB in 200 uploads, for minutes; `make test-soak` does",
     ),
     "vllm": Suite(

@@ -13,7 +13,7 @@ from TTS.tts.configs.xtts_config import XttsArgs, XttsConfig
 from TTS.tts.layers.xtts.tokenizer import VoiceBpeTokenizer
 from TTS.tts.models.xtts import Xtts
 
-WIDTH = 64
+WIDTH, STOP = 64, 1025
 LETTERS = "abcdefghijklmnopqrstuvwxyz'.,!?-:;\"()0123456789äöüß"
 
 
@@ -27,8 +27,8 @@ def main(folder: Path) -> None:
         gpt_n_heads=2,
         gpt_num_audio_tokens=1026,
         gpt_start_audio_token=1024,
-        gpt_stop_audio_token=1025,
-        gpt_max_audio_tokens=24,  # some 1.1 s for each sentence, as noise never ends by itself
+        gpt_stop_audio_token=STOP,
+        gpt_max_audio_tokens=24,  # some 1.1 s for each sentence
         gpt_use_perceiver_resampler=True,
         decoder_input_dim=WIDTH,
         num_chars=255,
@@ -36,6 +36,8 @@ def main(folder: Path) -> None:
     model = Xtts(config)
     model.tokenizer = VoiceBpeTokenizer(str(folder / "vocab.json"))
     model.init_models()
+    with torch.no_grad():
+        model.gpt.mel_head.bias[STOP] = -1e4  # else noise ends by chance, now and then at once
     torch.save({"model": model.state_dict()}, folder / "model.pth")
     config.save_json(str(folder / "config.json"))
     voices = {

@@ -51,15 +51,16 @@ def test_it_speaks(http: httpx2.Client, voice: str) -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format(http: httpx2.Client, form: Format) -> None:
-    """Decoded, it is as long as the engine's own samples were: by chance no two answers are alike."""
-    body = {"model": "tts-1", "input": "One sentence. Another one. " * 4, "voice": "alloy"}
+    """Decoded, it is as long as the engine's samples were, which are counted in twentieths of a second, and
+    the silence that mp3 and aac add. To the per cent, with more to say, it is in `tests/contract`."""
+    body = {"model": "tts-1", "input": "One sentence. Another one.", "voice": "alloy"}
     answer = http.post(SPEAK, json={**body, "response_format": form, "stream_format": "sse"})
     told = [json.loads(line[6:]) for line in answer.text.split("\n\n") if line.startswith("data: ")]
     sound = decoded(b"".join(b64decode(event.get("audio", "")) for event in told), form)
     seconds = told[-1]["usage"]["output_tokens"] / 20
-    assert seconds > 6
+    assert seconds > 1.5
     assert (sound.rate, sound.channels) == (24_000, 1)
-    assert sound.seconds == pytest.approx(seconds, rel=0.02)
+    assert sound.seconds == pytest.approx(seconds, abs=0.15)
 
 
 def test_sound_comes_while_it_computes(behind: Behind, http: httpx2.Client) -> None:
@@ -80,7 +81,6 @@ def test_leaving_ends_the_work(behind: Behind, http: httpx2.Client) -> None:
 
 
 def test_another_pace(http: httpx2.Client) -> None:
-    """Answers differ in length by chance, but not by a factor of four."""
     slow, quick = len(speak(http, speed=0.5)), len(speak(http, speed=4))
     assert slow > 3 * quick
 
