@@ -130,11 +130,12 @@ XTTS_PIP := .venv-xtts/bin/python -m pip install --quiet --disable-pip-version-c
 
 # The peer of bench/vectors: infinity on torch's CPU build (of which the same is to be said).
 INFINITY_PIP := .venv-infinity/bin/python -m pip install --quiet --disable-pip-version-check --no-deps
-.venv-infinity/ready: requirements/infinity.txt
+.venv-infinity/ready: requirements/infinity.txt tools/whole_optimum.py
 	@echo "installing infinity into .venv-infinity …"
 	@$(PYTHON311) -m venv .venv-infinity
 	@$(INFINITY_PIP) --require-hashes -r $< || \
 	  $(INFINITY_PIP) --require-hashes -r $< $(CPU_TORCH)
+	@.venv-infinity/bin/python tools/whole_optimum.py
 	@touch $@
 
 # Motley with its tools for tests, and torch's CPU build (of which the same is to be said).

@@ -146,7 +146,7 @@ async def need_json(request: Request) -> None:
         raise InvalidRequest(f"The body is not valid JSON: {error}") from None
 
 
-def need_form(request: Request) -> None:
+async def need_form(request: Request) -> None:
     """A route's dependency. Raises BodyUnsupported when the body is no multipart form of text."""
     header, options = parse_options_header(request.headers.get("content-type"))
     kind = header.decode("latin-1")

@@ -34,7 +34,8 @@ class Desk:
         return visit.target
 
 
-def _desk(request: Request) -> Desk:
+# Not `def`: FastAPI would send that through a thread, for every request.
+async def _desk(request: Request) -> Desk:
     return cast(Desk, request.app.state.desk)
 
 

@@ -76,7 +76,7 @@ class RayUpstream:
         except Shut:
             origin, answer = await self._by_ray(target, task)
         target.answered(origin)
-        return answer  # type: ignore[no-any-return]
+        return answer
 
     async def _by_ray(self, target: Target, task: Task[R]) -> tuple[Origin, R]:
         response = self._handle(target.app, "call", _heavy(task)).remote(task)

@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from backends.contract.errors import EngineFailed, GatewayError, ModelDown
 from backends.contract.tasks import Task
@@ -44,8 +44,8 @@ class _Frames(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # Of the kind, though uvloop's does not say so.
+        self.transport = cast(asyncio.Transport, transport)
 
     def send(self, *frame: Any) -> None:
         if self.transport is not None:

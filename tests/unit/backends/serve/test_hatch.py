@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+import uvloop
 
 from backends.contract.errors import EngineFailed, InvalidRequest, ModelDown
 from backends.contract.results import Vectors
@@ -150,3 +151,16 @@ async def test_a_replica_that_dies(opened: Open, hatches: Hatches) -> None:
         visitor.transport.abort()
     with pytest.raises(ModelDown):
         await asking
+
+
+def test_on_the_loop_that_serve_runs_it_on() -> None:
+    async def both() -> Any:
+        hatch, hatches = Hatch(echo), Hatches()
+        path = await hatch.start()
+        answer = await hatches.call(path, task("x"))
+        hatches.close()
+        await hatch.close()
+        return answer
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(both()) == ("x",)
