@@ -89,6 +89,8 @@ class Bench:
         columns = ("inputs", "tokens", "callers", "engine inputs/s", "Motley", "of the engine's")
         print(head(*columns, "share of the engine", "HTTP and door", "HAProxy and Ray"))
         for cell in STAGES:
+            for side in (self.ours, alone):
+                side.forget()
             rates: list[float] = []
 
             async def direct(number: int, cell: Cell = cell, rates: list[float] = rates) -> None:
@@ -121,7 +123,7 @@ class Bench:
             for side, name in zip(self.theirs, sides.ENGINES, strict=True)
         }
         for side in self.every:
-            side.latencies.pop(SINGLE, None)
+            side.forget()
 
         async def direct(number: int) -> None:
             took: dict[str, list[float]] = {name: [] for name in own}

@@ -43,6 +43,28 @@ def make(minilm: Path, folder: Path) -> None:
         ranker.save_pretrained(folder / name)
     export(Logits(ranker), folder / "rerank-optimum" / "model.onnx", "logits", fold=True)
     (folder / "rerank-optimum" / "model.safetensors").unlink()
+    for name in ("embed", "rerank"):
+        _optimise(folder / f"{name}-optimum", name)
+
+
+def _optimise(folder: Path, name: str) -> None:
+    """As infinity does when it loads, which with this optimum no longer finds a local file to begin with;
+    it takes what is here under the name that it would have given it."""
+    from optimum.onnxruntime import (
+        ORTModelForFeatureExtraction,
+        ORTModelForSequenceClassification,
+        ORTOptimizer,
+    )
+    from optimum.onnxruntime.configuration import OptimizationConfig
+
+    kind = ORTModelForFeatureExtraction if name == "embed" else ORTModelForSequenceClassification
+    model = kind.from_pretrained(folder, file_name="model.onnx")
+    ORTOptimizer.from_pretrained(model).optimize(
+        save_dir=folder,
+        optimization_config=OptimizationConfig(
+            optimization_level=99, optimize_with_onnxruntime_only=False, optimize_for_gpu=False
+        ),
+    )
 
 
 def _folder(minilm: Path, folder: Path) -> None:

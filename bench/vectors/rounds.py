@@ -50,6 +50,10 @@ class Side:
         self.embed = Callers(self.url, "/v1/embeddings")
         self.rerank = Callers(self.url, "/v1/rerank")
 
+    def forget(self) -> None:
+        self.rates.clear()
+        self.latencies.clear()
+
     async def measure(self, cell: Cell, number: int) -> None:
         load = await self.embed.ask(cell.bodies(number), cell.callers)
         if number >= WARM:
