@@ -1,5 +1,6 @@
 """A small fleet of fakes, and its app called in process."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -35,6 +36,8 @@ async def enter() -> AsyncIterator[Enter]:
         async def make(of: Fleet, **settings: Any) -> Client:
             app = create_app(Settings(_env_file=None, **settings), of, LocalUpstream.from_fleet(of))
             await stack.enter_async_context(app.router.lifespan_context(app))
+            for _ in range(20):  # a fake that needs no time is up after a few steps of the loop
+                await asyncio.sleep(0)
             transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
             client = await stack.enter_async_context(
                 httpx2.AsyncClient(transport=transport, base_url="http://door")
