@@ -87,6 +87,9 @@ def environment(home: Path) -> dict[str, str]:
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback_grpc),
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
+        # Serve's template has no switch for it, so it goes with another line: with splicing HAProxy does not
+        # see a client leave whose body came after its head, and `abortonclose` is as if it were not there.
+        "RAY_SERVE_HAPROXY_BALANCE_ALGORITHM": "leastconn\n    no option splice-request",
         # A changed config starts another HAProxy; the one before cuts what it still carries after this.
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "900",
         # Serve's default of 30 s would hold every stop of every model for as long.
