@@ -4,6 +4,8 @@ import httpx2
 import openai
 import pytest
 
+from .wire import until
+
 VERBS = {"chat", "transcribe", "speak", "embed", "rerank"}
 
 
@@ -78,9 +80,9 @@ def test_the_documentation(http: httpx2.Client) -> None:
 def test_metrics(http: httpx2.Client) -> None:
     body = {"model": "llm", "messages": [{"role": "user", "content": "one two !words 3"}]}
     http.post("/v1/chat/completions", json=body)
-    text = http.get("/metrics").text
     where = 'model="fake-chat",status="200",variant="main",verb="chat"'
-    assert f"motley_requests_total{{{where}}}" in text
+    until(lambda: f"motley_requests_total{{{where}}}" in http.get("/metrics").text)
+    text = http.get("/metrics").text
     assert 'http_requests_total{handler="/v1/chat/completions",method="POST",status="2xx"}' in text
     assert "motley_first_item_seconds_bucket" in text
     assert 'motley_tokens_total{kind="completion",model="fake-chat"' in text

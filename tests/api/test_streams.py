@@ -1,7 +1,6 @@
 """Streams over a socket: as they are made, kept alive, broken off, left."""
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,7 +9,7 @@ import openai
 import pytest
 
 from .doors import SETTINGS, Door
-from .wire import SOON, Caller, seconds_until_idle, wait_until_busy
+from .wire import SOON, Caller, seconds_until_idle, until, wait_until_busy
 
 CHAT, HEAR, SPEAK = "/v1/chat/completions", "/v1/audio/transcriptions", "/v1/audio/speech"
 
@@ -95,10 +94,7 @@ def test_a_broken_binary_stream_is_cut_and_counted(door: Door, http: httpx2.Clie
         http.post(SPEAK, **speak("!slow 0.1 !words 5 !break 2"))
     with Caller(door, SPEAK, **speak("!slow 0.1 !words 5 !break 2")) as caller:
         assert not caller.rest().endswith(b"0\r\n\r\n")
-    deadline = time.monotonic() + 5
-    while cuts(http) < before + 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: cuts(http) == before + 2)
 
 
 LONG = "!slow 0.3 !words 60"

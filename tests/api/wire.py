@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,6 +52,14 @@ class Caller:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.hang_up()
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Also for figures in `/metrics`: a request is counted when its last byte is out, so not at once."""
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def wait_until_busy(door: Door, model: str, seconds: float = 30) -> None:
