@@ -114,9 +114,10 @@ class _Arrival(asyncio.Protocol):
             end = _LENGTH.size + length
             if len(self._rest) < end:
                 break
-            if not length:
+            if length:
+                self._frames.append(bytes(self._rest[_LENGTH.size : end]))
+            else:
                 self._over = True
-            self._frames.append(bytes(self._rest[_LENGTH.size : end]))
             del self._rest[:end]
         if len(self._frames) > AHEAD and not self._paused:
             self._paused = True
@@ -141,7 +142,7 @@ class _Arrival(asyncio.Protocol):
         if self._paused and len(self._frames) <= AHEAD:
             self._paused = False
             self._transport.resume_reading()
-        return self._frames.popleft() or None
+        return self._frames.popleft()
 
     def close(self) -> None:
         self._transport.close()

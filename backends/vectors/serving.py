@@ -2,8 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, get_args
 
 from pydantic import BaseModel, Field
@@ -77,7 +76,7 @@ class Serving:
         self._prompts = folder.Prompts()
         self._opened: Model | None = None
         self._batcher: Batcher | None = None
-        self._busy = 0
+        self.busy = 0
 
     def _open(self, note: Progress) -> Model:
         """Blocking. Raises EngineFailed for what is missing or not the right thing."""
@@ -127,9 +126,7 @@ class Serving:
             reader = self._loaded.reader
             fields = [asked.Field(name, ("warm",), reader.most) for name in ("query", "documents")]
             try:
-                await self._batcher.ask(
-                    (asked.Relevance if reader.pairs else asked.Likeness)(reader, *fields)
-                )
+                await self._batcher.ask(self._ranked(reader, *fields))
             except Exception:
                 return False
         return True
@@ -139,10 +136,6 @@ class Serving:
         if self._batcher is not None:
             self._batcher.close()
         self._opened = None
-
-    @property
-    def busy(self) -> int:
-        return self._busy
 
     def facts(self) -> Mapping[str, Any]:
         model = self._loaded
@@ -184,22 +177,17 @@ class Serving:
 
     async def _ask(self, request: Request[R]) -> R:
         assert self._batcher is not None
-        with self._computing():
+        self.busy += 1
+        try:
             return await self._batcher.ask(request)
+        finally:
+            self.busy -= 1
 
     @property
     def _loaded(self) -> Model:
         if self._opened is None:
             raise ModelDown("the model is down")
         return self._opened
-
-    @contextmanager
-    def _computing(self) -> Iterator[None]:
-        self._busy += 1
-        try:
-            yield
-        finally:
-            self._busy -= 1
 
 
 class ServingOnTorch(Serving):
