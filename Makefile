@@ -83,19 +83,14 @@ $(VENV)/dev: $(VENV)/embedded requirements/dev.txt
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
 
-# LangChain and LlamaIndex, for tests: they need an older openai than ours, so they live apart.
-.venv-clients/ready: requirements/clients.txt
-	@echo "installing LangChain and LlamaIndex into .venv-clients …"
-	@$(PYTHON) -m venv .venv-clients
-	@.venv-clients/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-compile \
-		--require-hashes -r $<
-	@touch $@
-
-# The Cohere SDK, for tests: of today, where LangChain and LlamaIndex need an older one.
-.venv-cohere/ready: requirements/cohere.txt
-	@echo "installing the Cohere SDK into .venv-cohere …"
-	@$(PYTHON) -m venv .venv-cohere
-	@.venv-cohere/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-compile \
+# Clients, for tests, each set in an environment of its own: LangChain and LlamaIndex need an older openai
+# than ours, and an older Cohere SDK than that of today.
+.venv-clients/ready: WHAT := LangChain and LlamaIndex
+.venv-cohere/ready: WHAT := the Cohere SDK
+.venv-clients/ready .venv-cohere/ready: .venv-%/ready: requirements/%.txt
+	@echo "installing $(WHAT) into .venv-$* …"
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-compile \
 		--require-hashes -r $<
 	@touch $@
 

@@ -143,13 +143,12 @@ class Encoder:
         from tokenizers import Tokenizer
 
         self._layout = layout = Layout.read(folder)
-        self._cross = said.is_cross_encoder(folder)
         tokenizer = layout.tokenizer.locate(folder)
         layout.tokenizer.check(tokenizer, note)
         self.reader = Reader(
             Tokenizer.from_file(str(tokenizer)),
             longest(layout.max_tokens),
-            pairs=self._cross,
+            pairs=said.is_cross_encoder(folder),
             lower=said.lower_case(folder),
         )
         file = layout.locate(folder, graph)
@@ -163,7 +162,7 @@ class Encoder:
         self.width = self._warmed(folder)
         runtime = f"onnxruntime {onnxruntime.__version__} {chosen.shown}"
         self.facts: Mapping[str, Any] = {"dtype": found.dtype, "runtime": runtime, "revision": revision}
-        if not self._cross:
+        if not self.reader.pairs:
             self.facts = {**self.facts, "pooling": self._pooled, "normalised": layout.normalised}
 
     def _revision(self, files: Sequence[Path], note: Note) -> str:
@@ -215,11 +214,9 @@ class Encoder:
 
     def _warmed(self, folder: Path) -> int:
         """Numbers a row, from a first run. Raises EngineFailed where the graph gives something else."""
-        whole = self.reader.whole("warm")
-        item = self.reader.pair(whole, whole) if self._cross else Tokens(whole, pair=False)
-        run = self.run([item])
+        run = self.run([self.reader.sample()])
         shape = run.output().shape
-        if self._cross and (len(shape) != 2 or shape[1] != 1):
+        if self.reader.pairs and (len(shape) != 2 or shape[1] != 1):
             raise EngineFailed("the model's graph gives no single score for a pair")
         if len(shape) == 2:
             named = "pooling" in self._layout.model_fields_set
@@ -242,7 +239,7 @@ class Encoder:
             name: given[name].astype(np.int32) if kind == "tensor(int32)" else given[name]
             for name, kind in self._inputs.items()
         }
-        return _Run(self._session, self._outputs, feed, mask, None if self._cross else self._layout)
+        return _Run(self._session, self._outputs, feed, mask, None if self.reader.pairs else self._layout)
 
 
 def _trim() -> None:

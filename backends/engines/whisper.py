@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
+from backends import torch_device
 from backends.contract.engine import GpuShare, Memory, ModelRef, Progress
 from backends.contract.errors import EngineFailed
 from backends.vllm.weights import weights_bytes
@@ -45,7 +46,7 @@ class Whisper(Listening):
             shape = _shape(model.path)
         except EngineFailed:
             return Memory()
-        clip = shape.working(options.beam_size, half=_device(share) != "cpu")
+        clip = shape.working(options.beam_size, half=torch_device.name(share) != "cpu")
         return Memory(shape.size, clip * options.batch + LIBRARIES)
 
     def __init__(self, model: ModelRef, options: Options, share: GpuShare) -> None:
@@ -60,7 +61,7 @@ class Whisper(Listening):
         except ImportError as error:
             raise EngineFailed("this engine needs the packages of motley[whisper]") from error
         assert self._model.path is not None
-        options, device = self._options, _device(self._share)
+        options, device = self._options, torch_device.name(self._share)
         model = OnTorch(
             self._model.path,
             device=device,
@@ -81,13 +82,6 @@ class Whisper(Listening):
             "batch": options.batch,
         }
         return model
-
-
-def _device(share: GpuShare) -> str:
-    """As torch names it: ROCm goes by the name of CUDA."""
-    if not share.share:
-        return "cpu"
-    return {"nvidia": "cuda", "amd": "cuda", "intel": "xpu", "cpu": "cpu"}[share.vendor]
 
 
 def _shape(folder: Path | None) -> Shape:

@@ -1,4 +1,4 @@
-"""Which device torch computes on, held to its share, and in which numbers."""
+"""In which numbers torch computes on a device, and what it keeps of its memory."""
 
 from typing import Any, Literal
 
@@ -8,25 +8,6 @@ from backends.contract.engine import GpuShare
 from backends.contract.errors import EngineFailed
 
 Dtype = Literal["float32", "bfloat16", "float16"]
-
-
-def name(share: GpuShare) -> str:
-    """As torch names it: ROCm goes by the name of CUDA."""
-    if not share.share:
-        return "cpu"
-    return {"nvidia": "cuda", "amd": "cuda", "intel": "xpu", "cpu": "cpu"}[share.vendor]
-
-
-def ready(device: str, share: float) -> None:
-    """Hold a card to its share. Raises EngineFailed where torch has none."""
-    if device == "cpu":
-        return
-    cards = getattr(torch, device)
-    if not cards.is_available():
-        raise EngineFailed(f"torch sees no {device} device here: is it the build for this card?")
-    # Younger than the engine's least torch for Intel's cards.
-    if share < 1 and hasattr(cards, "set_per_process_memory_fraction"):
-        cards.set_per_process_memory_fraction(share)
 
 
 def dtype(device: str, wanted: Dtype | None) -> Dtype:

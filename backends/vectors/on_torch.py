@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tokenizers import Tokenizer
 
+from backends import torch_device
 from backends.contract.engine import GpuShare, Progress
 from backends.contract.errors import EngineFailed
 from backends.vectors import devices, folder
@@ -38,8 +39,8 @@ class OnTorch:
         longest: Callable[[int], int],
         note: Progress,
     ) -> None:
-        self._device = devices.name(share)
-        devices.ready(self._device, share.share)
+        self._device = torch_device.name(share)
+        torch_device.ready(self._device, share.share)
         self._cache = devices.Cache(self._device, share)
         if threads and self._device == "cpu":
             torch.set_num_threads(threads)
@@ -64,9 +65,7 @@ class OnTorch:
         self._typed = "token_type_ids" in tokenizer.model_input_names
         self._stops = _Stops(self._model)
         note("warming", None)
-        whole = self.reader.whole("warm")
-        item = self.reader.pair(whole, whole) if self.pairs else Tokens(whole, pair=False)
-        self.width = int(self.run([item]).result().shape[1])
+        self.width = int(self.run([self.reader.sample()]).result().shape[1])
         runtime = f"torch {torch.__version__.partition('+')[0]} {devices.shown(self._device)}"
         self.facts = {**self.facts, "dtype": chosen, "runtime": runtime, "revision": revision}
 

@@ -67,6 +67,11 @@ class Reader:
         bare.truncate(room)
         return Tokens(self._tokenizer.post_process(bare), pair=False)
 
+    def sample(self) -> Tokens:
+        """Something short, for a first run."""
+        whole = self.whole("warm")
+        return self.pair(whole, whole) if self.pairs else Tokens(whole, pair=False)
+
     def pair(self, first: Any, second: Any) -> Tokens:
         return Tokens(self._tokenizer.post_process(first, second), pair=True)
 

@@ -16,6 +16,7 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
+from backends import torch_device
 from backends.contract.errors import EngineFailed, InvalidRequest
 from backends.contract.results import Segment, Word
 from backends.whisper.asked import Asked
@@ -39,7 +40,8 @@ class OnTorch:
         max_new_tokens: int | None,
     ) -> None:
         """Raises EngineFailed for a card that torch does not see and for what it cannot read."""
-        self._device, self._dtype = _ready(device, share), getattr(torch, dtype)
+        torch_device.ready(device, share)
+        self._device, self._dtype = device, getattr(torch, dtype)
         if threads and device == "cpu":
             torch.set_num_threads(threads)
         try:
@@ -204,16 +206,3 @@ class _Stop(StoppingCriteria):  # type: ignore[misc]  # the library's types are 
 
 def _at(clip: Clip, seconds: Any) -> float:
     return round(min(clip.start + float(seconds), clip.end), 3)
-
-
-def _ready(device: str, share: float) -> str:
-    """The device, held to its share. Raises EngineFailed where torch has none."""
-    if device == "cpu":
-        return device
-    cards = getattr(torch, device)
-    if not cards.is_available():
-        raise EngineFailed(f"torch sees no {device} device here: is it the build for this card?")
-    # Younger than the engine's least torch for Intel's cards.
-    if share < 1 and hasattr(cards, "set_per_process_memory_fraction"):
-        cards.set_per_process_memory_fraction(share)
-    return device

@@ -18,8 +18,6 @@ from sentence_transformers import SentenceTransformer
 
 from backends.contract.engine import GpuShare, ModelRef
 from backends.contract.errors import ContextExceeded, EngineFailed
-from backends.contract.results import Ranking, Vectors
-from backends.contract.tasks import EmbedTask, RerankTask
 from backends.engines.cross_encoder import CrossEncoder
 from backends.engines.onnx import Onnx
 from backends.engines.sentence_transformers import SentenceTransformers
@@ -28,6 +26,7 @@ from backends.sources import locate
 from backends.vectors.on_torch import Sentences
 from backends.vectors.reading import Tokens
 from tests.torch.encoders import LIBRARY, make_pairs, make_sentences
+from tests.vectors import embed, rerank, rows, text
 
 
 @pytest.fixture(scope="module")
@@ -58,22 +57,6 @@ async def reranker(folder: Path, **options: Any) -> Host:
     host = Host(CrossEncoder(model, CrossEncoder.Options(threads=1, **options), GpuShare()), max_ongoing=1000)
     await host.load()
     return host
-
-
-async def embed(host: Host, *texts: str, **asked: Any) -> Vectors:
-    return await host.call(EmbedTask("r", texts, **asked))
-
-
-async def rerank(host: Host, query: str, *documents: str, **asked: Any) -> Ranking:
-    return await host.call(RerankTask("r", query, documents, **asked))
-
-
-def rows(vectors: Vectors) -> np.ndarray:
-    return np.frombuffer(vectors.data, "<f4").reshape(vectors.count, vectors.dimensions)
-
-
-def text(chance: random.Random, most: int = 60) -> str:
-    return " ".join(chance.choice("abcdefghij0123456789") for _ in range(chance.randrange(1, most)))
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,14 @@ import pytest_asyncio
 from backends.contract.engine import GpuShare, ModelRef
 from backends.contract.errors import ContextExceeded, EngineFailed, GatewayError, InvalidRequest
 from backends.contract.results import Vectors
-from backends.contract.tasks import EmbedTask, RerankTask, Verb
+from backends.contract.tasks import RerankTask, Verb
 from backends.encoder import Encoder
 from backends.engines.onnx import Onnx
 from backends.host import Host
 from backends.sources import locate
 from backends.vectors.providers import provider
 from backends.vectors.reading import Tokens
+from tests.vectors import embed
 
 DATA = Path(__file__).parents[3] / "data"
 TINY = f"file://{DATA / 'tiny_onnx'}"
@@ -58,10 +59,6 @@ async def reranker() -> Host:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def tiny() -> Host:
     return await hosted(TINY)
-
-
-async def embed(host: Host, *texts: str, dimensions: int | None = None) -> Vectors:
-    return await host.call(EmbedTask("r", texts, dimensions))
 
 
 def rows(vectors: Vectors) -> list[list[float]]:

@@ -18,10 +18,11 @@ from tokenizers import Tokenizer
 
 from backends.contract.engine import GpuShare, ModelRef
 from backends.contract.errors import ContextExceeded, EngineFailed, InvalidRequest, Overloaded
-from backends.contract.results import Ranking, Vectors
-from backends.contract.tasks import EmbedTask, RerankTask, Verb
+from backends.contract.results import Vectors
+from backends.contract.tasks import Verb
 from backends.engines.onnx import Onnx
 from backends.host import Host
+from tests.vectors import embed, rerank, rows, text
 
 DATA = Path(__file__).parents[3] / "data"
 TINY, PAIRS = DATA / "tiny_onnx", DATA / "tiny_pairs"
@@ -50,23 +51,6 @@ def copy(tmp_path: Path, source: Path = TINY, **files: Any) -> Path:
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps(content))
     return target
-
-
-async def embed(host: Host, *texts: str, **asked: Any) -> Vectors:
-    return await host.call(EmbedTask("r", texts, **asked))
-
-
-async def rerank(host: Host, query: str, *documents: str, **asked: Any) -> Ranking:
-    return await host.call(RerankTask("r", query, documents, **asked))
-
-
-def rows(vectors: Vectors) -> np.ndarray:
-    return np.frombuffer(vectors.data, "<f4").reshape(vectors.count, vectors.dimensions)
-
-
-def text(chance: random.Random, most: int = 60) -> str:
-    """At most that many tokens, without the special ones."""
-    return " ".join(chance.choice("abcdefghij0123456789") for _ in range(chance.randrange(1, most)))
 
 
 class Reference:
