@@ -63,19 +63,17 @@ class Room:
         most = "max_output_tokens" if self.surface == "responses" else "max_tokens"
         return self.text(**{most: 80, "ignore_eos": True, **fields})
 
-    def calls(self, **fields: Any) -> list[list[str]]:
-        """The names of what some answers call, each of another seed; those that do not end left out."""
-        found: list[list[str]] = []
-        for number in range(8):
+    def calls(self, **fields: Any) -> Iterator[list[str]]:
+        """The names of what some answers call, each of another seed; none of one that does not end."""
+        for number in range(64):
             if self.surface == "responses":
                 asked: Any = {"temperature": 1, "max_output_tokens": 300, "tools": [FUNCTION], **fields}
                 items = self.document(**asked, seed=number)["output"]
-                found.append([item["name"] for item in items if item["type"] == "function_call"])
+                yield [item["name"] for item in items if item["type"] == "function_call"]
             else:
                 asked = {"temperature": 1, "max_tokens": 300, "tools": [WEATHER], **fields}
                 told = self.choice(**asked, seed=number)["message"].get("tool_calls") or ()
-                found.append([call["function"]["name"] for call in told])
-        return [names for names in found if names]
+                yield [call["function"]["name"] for call in told]
 
     def events(self, **fields: Any) -> list[Any]:
         parts = self.post(**fields, stream=True).text.split("\n\n")
@@ -234,16 +232,20 @@ def tools(room: Room) -> bool:
 def tool_choice(room: Room) -> bool:
     named = {"type": "function", "name": "get_weather"} if room.surface == "responses" else NAMED
     for choice in (named, "required"):
-        assert set(room.calls(tool_choice=choice)[0]) == {"get_weather"}
+        assert set(next(filter(None, room.calls(tool_choice=choice)))) == {"get_weather"}
     return room.refuses("tool_choice", tool_choice="required")
 
 
 def parallel_tool_calls(room: Room) -> bool:
-    several, single = (
-        room.calls(temperature=1.5, tool_choice="required", parallel_tool_calls=many)
-        for many in (True, False)
+    """Where one may call several, it does for some seed; the same seed calls one where it may not."""
+    pairs = zip(
+        *(
+            room.calls(temperature=1.5, tool_choice="required", parallel_tool_calls=many)
+            for many in (True, False)
+        ),
+        strict=True,
     )
-    return max(map(len, several)) > 1 == max(map(len, single))
+    return any(len(several) > 1 == len(single) for several, single in pairs)
 
 
 def reasoning_effort(room: Room) -> bool:

@@ -110,7 +110,7 @@ def test_a_schema_is_kept(sdk: openai.OpenAI) -> None:
 
 
 def test_logprobs_n_stop_and_seed(sdk: openai.OpenAI) -> None:
-    told = chat(sdk, logprobs=True, top_logprobs=2, max_tokens=3).choices[0].logprobs.content
+    told = chat(sdk, logprobs=True, top_logprobs=2, max_tokens=3, temperature=0).choices[0].logprobs.content
     assert len(told) == 3
     assert all(len(token.top_logprobs) == 2 for token in told)
     assert [choice.index for choice in chat(sdk, n=3, temperature=1).choices] == [0, 1, 2]
