@@ -31,10 +31,12 @@ class Caller(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
+    async def connect(self) -> None:
+        place = self._place
+        await asyncio.get_running_loop().create_connection(lambda: self, place.hostname, place.port)
+
     async def post(self, path: str, body: bytes) -> bytes:
         loop = asyncio.get_running_loop()
-        if self._transport is None:
-            await loop.create_connection(lambda: self, self._place.hostname, self._place.port)
         assert self._transport is not None
         self._received.clear()
         self._whole, self._answer = None, loop.create_future()
@@ -74,7 +76,7 @@ class Caller(asyncio.Protocol):
 
 
 class Callers:
-    """Connections to one server that stay from round to round."""
+    """Connections to one server: new ones for each round, as it may close those that rest between two."""
 
     def __init__(self, url: str, path: str) -> None:
         self._path = path
@@ -85,8 +87,9 @@ class Callers:
         """All of `bodies`, each by the caller that is free first."""
         left = iter(bodies)
         load = Load(0.0)
+        callers = await self._connected(at_once)
         began = time.perf_counter()
-        await asyncio.gather(*(self._each(caller, left, load) for caller in self._some(at_once)))
+        await asyncio.gather(*(self._each(caller, left, load) for caller in callers))
         load.took = time.perf_counter() - began
         return load
 
@@ -99,18 +102,21 @@ class Callers:
             while not until.is_set():
                 yield next(bodies)
 
+        callers = await self._connected(at_once)
         began, left = time.perf_counter(), more()
-        await asyncio.gather(*(self._each(caller, left, load) for caller in self._some(at_once)))
+        await asyncio.gather(*(self._each(caller, left, load) for caller in callers))
         load.took = time.perf_counter() - began
         return load
 
     async def once(self, body: bytes) -> bytes:
-        return await self._some(1)[0].post(self._path, body)
+        (caller,) = await self._connected(1)
+        return await caller.post(self._path, body)
 
-    def _some(self, count: int) -> list[Caller]:
-        while len(self._callers) < count:
-            self._callers.append(Caller(self._url))
-        return self._callers[:count]
+    async def _connected(self, count: int) -> list[Caller]:
+        self.close()
+        self._callers = [Caller(self._url) for _ in range(count)]
+        await asyncio.gather(*(caller.connect() for caller in self._callers))
+        return self._callers
 
     async def _each(self, caller: Caller, left: Iterator[bytes], load: Load) -> None:
         for body in left:

@@ -75,7 +75,7 @@ def _folder(minilm: Path, folder: Path) -> None:
 
 def engine(name: str, folder: Path) -> None:
     from infinity_emb.args import EngineArgs
-    from infinity_emb.primitives import Device, Dtype, InferenceEngine
+    from infinity_emb.primitives import Device, Dtype, InferenceEngine, PoolingMethod
     from infinity_emb.transformer.utils import EmbedderEngine
 
     args = EngineArgs(
@@ -83,6 +83,7 @@ def engine(name: str, folder: Path) -> None:
         engine=InferenceEngine[name],
         device=Device.cpu,
         dtype=Dtype.float32,
+        pooling_method=PoolingMethod.mean,
         model_warmup=False,
     )
     one: Any = EmbedderEngine.from_inference_engine(args.engine).value(engine_args=args)

@@ -45,6 +45,7 @@ def infinity(engine: str, folder: Path) -> Child:
     models: list[str] = []
     for name, kind in ((EMBED, "embed"), (RERANK, "rerank")):
         models += ["--model-id", str(folder / f"{kind}-{engine}"), "--served-model-name", name]
+        models += ["--pooling-method", "mean"]  # its optimum engine does not read the folder's own word
     command = [str(INFINITY / "infinity_emb"), "v2", *models, "--engine", engine, *FLAGS]
     return Child([*command, "--host", "127.0.0.1", "--port", str(port)], port, "/health", _offline())
 
