@@ -9,7 +9,7 @@ CLIENTS := .venv-clients/ready .venv-cohere/ready $(NODE)/ready
 FLEET  ?= deploy/fleets/embedded.yaml
 PORT   ?= 8000
 
-.PHONY: help up test test-all test-soak test-vllm test-torch test-xtts check openapi schema chat-fields render bench bench-audio bench-chat lock clean
+.PHONY: help up test test-all test-soak test-vllm test-torch test-xtts check openapi schema chat-fields render bench bench-audio bench-chat bench-vectors lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -59,13 +59,16 @@ bench-audio: $(VENV)/dev ## hearing and speaking through the door on Ray, beside
 bench-chat: $(VENV)/dev .venv-vllm/ready .venv-litellm/ready ## chat streams beside plain vLLM and LiteLLM
 	@$(BIN)/python -m bench.chat
 
+bench-vectors: $(VENV)/dev .venv-infinity/ready ## embeddings and reranking beside infinity (1.5 GB for its torch)
+	@$(BIN)/python -m bench.vectors
+
 # The lock holds more than the dependencies: see requirements/models.in.
 lock: $(VENV)/dev ## pin and hash every package anew
 	@$(BIN)/python -m pip install --quiet uv
 	@UV=$(BIN)/uv sh tools/lock.sh
 
 clean: ## remove what was installed and built
-	rm -rf .venv .venv-clients .venv-cohere .venv-vllm .venv-torch .venv-xtts .venv-litellm $(NODE) build *.egg-info
+	rm -rf .venv .venv-clients .venv-cohere .venv-vllm .venv-torch .venv-xtts .venv-litellm .venv-infinity $(NODE) build *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache
 
 # A lock is installed whole and without looking for dependencies: nothing heavier slips in.
@@ -129,6 +132,16 @@ XTTS_PIP := .venv-xtts/bin/python -m pip install --quiet --disable-pip-version-c
 	@$(XTTS_PIP) --require-hashes -r $< || \
 	  $(XTTS_PIP) --require-hashes -r $< $(CPU_TORCH)
 	@.venv-xtts/bin/python tools/plain_torchaudio.py
+	@touch $@
+
+# The peer of bench/vectors: infinity on torch's CPU build (of which the same is to be said).
+INFINITY_PIP := .venv-infinity/bin/python -m pip install --quiet --disable-pip-version-check --no-deps
+.venv-infinity/ready: requirements/infinity.txt tools/whole_optimum.py
+	@echo "installing infinity into .venv-infinity …"
+	@$(PYTHON311) -m venv .venv-infinity
+	@$(INFINITY_PIP) --require-hashes -r $< || \
+	  $(INFINITY_PIP) --require-hashes -r $< $(CPU_TORCH)
+	@.venv-infinity/bin/python tools/whole_optimum.py
 	@touch $@
 
 # Motley with its tools for tests, and torch's CPU build (of which the same is to be said).

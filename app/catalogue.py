@@ -7,19 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from backends.contract.errors import InvalidRequest, ModelDown, ModelNotFound, NotReady, TaskUnsupported
-from backends.contract.state import VariantState
+from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import Verb
 from backends.fleet.schema import Fleet, Model, app_name
 
 
 @dataclass(slots=True)
 class Target:
-    """Where one request goes. Made anew per request: the upstream writes `node` into it.
+    """Where one request goes. Made anew per request: the upstream writes `node` into it, and where
+    there is one the `fingerprint` of who answered.
 
     `timeout_s`: the longest the request may take, its fallbacks included; `alone_s`: the model's
     own part of that. `trouble`: why the variant cannot answer now, as far as is known; with
-    `fallbacks` (models' own names) that is no failure yet. `sticky`: what the variant was chosen
-    by. `passed`: the models that were asked in vain before this one, and their errors' codes.
+    `fallbacks` (models' own names) that is no failure yet. `single`: the variant has one replica,
+    never more. `sticky`: what the variant was chosen by. `passed`: the models that were asked in
+    vain before this one, and their errors' codes.
     """
 
     app: str
@@ -29,9 +31,11 @@ class Target:
     task: Verb
     timeout_s: float
     node: str | None = None
+    fingerprint: str | None = None
     alone_s: float = 0.0
     trouble: NotReady | None = None
     fallbacks: tuple[str, ...] = ()
+    single: bool = False
     sticky: str | None = None
     passed: tuple[tuple[str, str], ...] = ()
 
@@ -41,10 +45,14 @@ class Target:
         if self.trouble is not None:
             raise self.trouble
 
+    def answered(self, by: Origin) -> None:
+        self.node, self.fingerprint = by.node, by.fingerprint
+
     def take(self, other: "Target", spent: float, passed: Sequence[tuple[str, str]]) -> None:
         """Become `other`, who answers after `spent` seconds in which the models of `passed` did not."""
         self.app, self.model, self.variant, self.engine = other.app, other.model, other.variant, other.engine
-        self.node, self.alone_s, self.passed = other.node, other.alone_s, tuple(passed)
+        self.node, self.fingerprint = other.node, other.fingerprint
+        self.alone_s, self.passed = other.alone_s, tuple(passed)
         self.timeout_s = spent + other.alone_s
 
 
@@ -116,10 +124,10 @@ class Catalogue:
                 variant = _choose(ready, sticky)
             else:
                 trouble = _not_ready(public, _state(states, name, variant))
-        engine, seconds = model.variants[variant].engine, model.timeout_s
+        chosen, seconds = model.variants[variant], model.timeout_s
         return Target(
-            app_name(name, variant), name, variant, engine, model.task, seconds,
-            alone_s=seconds, trouble=trouble, sticky=sticky,
+            app_name(name, variant), name, variant, chosen.engine, model.task, seconds,
+            alone_s=seconds, trouble=trouble, sticky=sticky, single=chosen.scale.replicas == (1, 1),
         )  # fmt: skip
 
     def _fallbacks(self, name: str) -> tuple[str, ...]:

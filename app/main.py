@@ -21,6 +21,7 @@ from app.routes import (
     embeddings,
     health,
     models,
+    parity,
     rerank,
     responses,
     speech,
@@ -45,7 +46,7 @@ from backends.fleet.schema import Fleet
 FAMILIES = (
     chat, completions, responses, tokens, transcriptions, translations, speech, voice_routes, embeddings,
     rerank,
-    models, fleet_routes, health,
+    models, fleet_routes, parity, health,
 )  # fmt: skip
 
 

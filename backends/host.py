@@ -20,7 +20,8 @@ from backends.contract.errors import (
     TaskUnsupported,
 )
 from backends.contract.results import ChatChunk
-from backends.contract.state import Readiness, ReplicaState, VariantState
+from backends.contract.space import fingerprint
+from backends.contract.state import Origin, Readiness, ReplicaState, VariantState
 from backends.contract.tasks import AnyTask, ChatTask, SpeakTask, StreamTask, Task
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Host:
         self._readiness: Readiness = "loading"
         self._stage, self._message = "", ""
         self._progress: float | None = None
+        self._fingerprint: str | None = None
         self._started, self._seconds = time.monotonic(), 0.0
 
     async def load(self, progress: Progress | None = None) -> None:
@@ -69,6 +71,7 @@ class Host:
         self._started = time.monotonic()
         try:
             await self.engine.load(note)
+            self._fingerprint = fingerprint(self.engine.facts())
         except Exception as error:
             self._readiness = "down"
             self._message = error.message if isinstance(error, GatewayError) else "the engine failed to load"
@@ -83,6 +86,10 @@ class Host:
 
     def replica(self, node: str, pid: int) -> ReplicaState:
         return ReplicaState(node, pid, self._ongoing, self._queued, self.engine.busy)
+
+    def origin(self, node: str, pid: int) -> Origin:
+        """Of what this host answers, once it is loaded."""
+        return Origin(node, pid, self._fingerprint)
 
     def state(self, node: str, pid: int) -> VariantState:
         loading = self._readiness == "loading"

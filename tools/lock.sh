@@ -19,3 +19,6 @@ compile requirements/litellm.in -o requirements/litellm.txt
 # XTTS with the same CPU build of torch, for tests.
 "$UV" pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
   requirements/xtts.in -o requirements/xtts.txt
+# infinity on the same CPU build of torch, for bench/vectors.
+"$UV" pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
+  --override requirements/vllm-overrides.txt requirements/infinity.in -o requirements/infinity.txt

@@ -1,4 +1,5 @@
-"""`motley check FLEET`: is this fleet fit to deploy, and what would run where?"""
+"""`motley check FLEET`: is this fleet fit to deploy, and what would run where?
+`motley check --parity MODEL`: does a running model embed alike wherever it runs?"""
 
 import json
 import sys
@@ -9,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.cli.at import NO_KEY, URL, Key, Url
+from app.cli.parity import TOLERANCE, parity
 from backends.fleet.engines import check as check_fleet
 from backends.fleet.problems import FleetError
 from backends.fleet.schema import Fleet
@@ -19,10 +22,27 @@ FleetFile = Annotated[
 
 
 def check(
-    fleet: FleetFile,
+    fleet: Annotated[Path | None, typer.Argument(metavar="[FLEET]", help="The fleet file (YAML).")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--parity", metavar="MODEL", help="Ask a running Motley whether all replicas embed alike."
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="With --parity: how far components may lie apart.")
+    ] = TOLERANCE,
+    url: Url = URL,
+    key: Key = NO_KEY,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Check a fleet file and show what it would place where."""
+    """Check a fleet file and show what it would place where; or check a running model."""
+    if (fleet is None) == (model is None):
+        raise typer.BadParameter("give a FLEET file, or --parity and a running MODEL")
+    if model is not None:
+        parity(url, key, model, tolerance, as_json)
+        return
+    assert fleet is not None
     try:
         rows = placement(check_fleet(fleet))
     except FleetError as error:

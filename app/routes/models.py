@@ -11,19 +11,26 @@ from starlette.responses import Response
 from app.catalogue import readiness
 from app.errors import Json
 from app.routes.desk import AtDesk, Desk
+from backends.contract.space import fingerprint
 from backends.contract.state import VariantState
 
 router = APIRouter(tags=["models"])
 
 
 class Entry(OpenAIModel):
-    """OpenAI's entry, with what Motley and the engine say besides (context_length, voices …)."""
+    """OpenAI's entry, with what Motley and the engine say besides (context_length, dimensions …).
+
+    `fingerprint`: in which space the vectors of the model lie, and `fingerprints` per variant; an
+    answer's header `x-motley-fingerprint` says whose it is. Left out where that is not known.
+    """
 
     task: str
     engine: str
     state: str
     aliases: list[str]
     description: str
+    fingerprint: str | None = None
+    fingerprints: dict[str, str] | None = None
 
 
 class Entries(BaseModel):
@@ -51,10 +58,14 @@ async def retrieve_model(model: str, desk: AtDesk) -> Response:
 
 def _entry(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[str, Any]:
     model = desk.catalogue.fleet.models[name]
-    best = readiness(desk.catalogue.states(name, states))
+    variants = desk.catalogue.states(name, states)
+    best = readiness(variants)
     engines = {label: variant.engine for label, variant in model.variants.items()}
     # Voices can be hundreds: they have a route of their own.
     facts = {key: value for key, value in best.facts.items() if key != "voices"}
+    spaces = {label: found for label, state in variants.items() if (found := fingerprint(state.facts))}
+    if spaces:
+        facts |= {"fingerprint": fingerprint(best.facts), "fingerprints": spaces}
     return {
         **facts,
         "id": name,

@@ -97,5 +97,7 @@ def _sign(visit: Visit, headers: MutableHeaders) -> None:
         headers["x-motley-engine"] = visit.target.engine
         if visit.target.node is not None:
             headers["x-motley-node"] = visit.target.node
+        if visit.target.fingerprint is not None:
+            headers["x-motley-fingerprint"] = visit.target.fingerprint
         if visit.target.passed:
             headers["x-motley-fallback"] = visit.target.model

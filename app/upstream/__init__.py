@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Protocol, TypeVar
 
 from app.catalogue import Target
-from backends.contract.state import VariantState
+from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import StreamTask, Task
 
 R = TypeVar("R")
@@ -17,11 +17,16 @@ C = TypeVar("C")
 
 class Upstream(Protocol):
     async def call(self, target: Target, task: Task[R]) -> R:
-        """One answer. Fills `target.node` with where it came from."""
+        """One answer. Fills `target.node` and `target.fingerprint` with where it came from."""
         ...
 
     def stream(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
         """Many items. Fills `target.node` with the first."""
+        ...
+
+    async def each(self, app: str, task: Task[R]) -> list[tuple[Origin, R]]:
+        """The answer of every replica of one variant, past all choosing between them. Raises what one
+        of them raised."""
         ...
 
     async def start(self) -> None:
@@ -44,6 +49,9 @@ class Layer:
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
+
+    async def each(self, app: str, task: Task[R]) -> list[tuple[Origin, R]]:
+        return await self._upstream.each(app, task)
 
     async def start(self) -> None:
         await self._upstream.start()

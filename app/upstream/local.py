@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from app.catalogue import Target
 from backends.contract.errors import NotReady
-from backends.contract.state import VariantState
+from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import StreamTask, Task
 from backends.fleet.schema import Fleet, app_name
 from backends.host import Host
@@ -43,12 +43,17 @@ class LocalUpstream:
         )
 
     async def call(self, target: Target, task: Task[R]) -> R:
-        target.node = NODE
-        return await self._host(target).call(task)
+        host = self._host(target.app, target.model)
+        target.answered(host.origin(NODE, os.getpid()))
+        return await host.call(task)
+
+    async def each(self, app: str, task: Task[R]) -> list[tuple[Origin, R]]:
+        host = self._host(app, app)
+        return [(host.origin(NODE, os.getpid()), await host.call(task))]
 
     async def stream(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
         target.node = NODE
-        async with aclosing(self._host(target).stream(task)) as batches:
+        async with aclosing(self._host(target.app, target.model).stream(task)) as batches:
             async for batch in batches:
                 for item in batch:
                     yield item
@@ -68,10 +73,10 @@ class LocalUpstream:
     async def inspect(self) -> Mapping[str, VariantState]:
         return self.states()
 
-    def _host(self, target: Target) -> Host:
-        found = self.hosts.get(target.app)
+    def _host(self, app: str, name: str) -> Host:
+        found = self.hosts.get(app)
         if found is None:
-            raise NotReady(f"The model `{target.model}` is not placed yet")
+            raise NotReady(f"The model `{name}` is not placed yet")
         return found
 
 

@@ -19,10 +19,11 @@ from ray.serve.handle import DeploymentHandle
 
 from app.catalogue import Target
 from backends.contract.errors import EngineFailed, GatewayError, ModelDown, NotReady, Overloaded
-from backends.contract.state import VariantState
+from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import AnyTask, StreamTask, Task
 from backends.fleet import NODE_LABEL
 from backends.serve.details import lost, variant_states
+from backends.serve.hatch import Hatches, Shut
 from backends.serve.lane import Lane
 
 R = TypeVar("R")
@@ -44,6 +45,7 @@ class RayUpstream:
         self._handles: dict[tuple[str, str, bool], Any] = {}
         self._watch = Watch(self._report)
         self._lane = Lane()
+        self._hatches = Hatches()
 
     async def start(self) -> None:
         await self._lane.start()
@@ -51,6 +53,7 @@ class RayUpstream:
 
     async def close(self) -> None:
         await self._watch.close()
+        self._hatches.close()
         await self._lane.close()
 
     def states(self) -> Mapping[str, VariantState]:
@@ -67,12 +70,28 @@ class RayUpstream:
         return report
 
     async def call(self, target: Target, task: Task[R]) -> R:
+        hatch = self._watch.hatch(target.app) if target.single and not _heavy(task) else None
+        try:
+            origin, answer = await (self._hatches.call(hatch, task) if hatch else self._by_ray(target, task))
+        except Shut:
+            origin, answer = await self._by_ray(target, task)
+        target.answered(origin)
+        return answer
+
+    async def _by_ray(self, target: Target, task: Task[R]) -> tuple[Origin, R]:
         response = self._handle(target.app, "call", _heavy(task)).remote(task)
         try:
-            target.node, answer = await self._watch.while_up(target.app, response)
+            answer: tuple[Origin, R] = await self._watch.while_up(target.app, response)
         except BaseException as error:
             raise _ended(response, error) from None
-        return answer  # type: ignore[no-any-return]
+        return answer
+
+    async def each(self, app: str, task: Task[R]) -> list[tuple[Origin, R]]:
+        handle = self._handle(app, "call", _heavy(task))
+        try:
+            return await handle.broadcast("call", task).results_async()  # type: ignore[no-any-return]
+        except Exception as error:
+            raise _mapped(error) from None
 
     async def stream(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
         ticket = self._lane.ticket()
@@ -144,6 +163,7 @@ class Watch:
         self._report = report
         self._down: dict[str, asyncio.Event] = {}
         self._nodes: dict[str, str] = {}
+        self._hatches: dict[int, str] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -172,6 +192,11 @@ class Watch:
             down.cancel()
             work.cancel()
 
+    def hatch(self, app: str) -> str | None:
+        """Where the only replica of a variant can be asked, if it is on this machine."""
+        replicas = self.states[app].replicas if app in self.states else ()
+        return self._hatches.get(replicas[0].pid) if len(replicas) == 1 else None
+
     async def ask(self, app: str) -> None:
         """Take in what one replica of a variant reports. A silent one changes nothing."""
         try:
@@ -180,6 +205,7 @@ class Watch:
             log.warning("a replica did not report", extra={"app": app})
             return
         known, (reporter,) = self.states[app], report.replicas
+        self._hatches[reporter.pid] = reporter.hatch
         others = tuple(replica for replica in known.replicas if replica.pid != reporter.pid)
         self.states[app] = replace(
             known, replicas=(reporter, *others), facts=report.facts, seconds=report.seconds
@@ -195,7 +221,7 @@ class Watch:
 
     async def _look(self) -> None:
         details = await _details()
-        ready = {app for app, state in self.states.items() if state.ready}
+        before = {app: _serving(state) for app, state in self.states.items()}
         states = variant_states(details, self._nodes, self.states)
         if any(replica.node not in self._nodes.values() for s in states.values() for replica in s.replicas):
             self._nodes = await _nodes()
@@ -208,8 +234,14 @@ class Watch:
                 down.set()
             else:
                 down.clear()
-        for app in [app for app, state in states.items() if state.ready and app not in ready]:
+        # Other processes may know other facts: an update brings them while the variant stays ready.
+        for app in [app for app, state in states.items() if _serving(state) - before.get(app, set())]:
             await self.ask(app)
+
+
+def _serving(state: VariantState) -> set[int]:
+    """The processes of a variant that is ready."""
+    return {replica.pid for replica in state.replicas} if state.ready else set()
 
 
 async def _nodes() -> dict[str, str]:

@@ -11,13 +11,25 @@ Readiness = Literal["waiting", "loading", "ready", "down"]
 @dataclass(frozen=True, slots=True)
 class ReplicaState:
     """One process that hosts the variant. `busy` is the engine's own count of running tasks,
-    `ongoing` what the host admitted (running), `queued` what waits for a place."""
+    `ongoing` what the host admitted (running), `queued` what waits for a place. `hatch`: the socket
+    by which a door on the same machine may ask it."""
 
     node: str
     pid: int
     ongoing: int = 0
     queued: int = 0
     busy: int = 0
+    hatch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who gave an answer: the node's name in the fleet, the process, and (for vectors) in which space
+    they lie, as `space.fingerprint` writes it."""
+
+    node: str
+    pid: int
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

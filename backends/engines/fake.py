@@ -50,13 +50,15 @@ class Fake:
 
     class Options(BaseModel, extra="forbid"):
         """`words`: how long an answer is; `delay`: seconds a step; `load_s`: seconds to load.
-        `samples`: speaks in voices made from one, by saying the beginning of it at each step."""
+        `samples`: speaks in voices made from one, by saying the beginning of it at each step.
+        `revision`: of the weights that it has not; vectors of two have nothing in common."""
 
         words: int = 3
         delay: float = 0.0
         load_s: float = 0.0
         context: int = 1024
         samples: bool = False
+        revision: str = "fake"
 
     tasks: ClassVar[frozenset[Verb]] = frozenset(VERBS)
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"chat", "completions", "responses"})
@@ -87,6 +89,15 @@ class Fake:
         return self._busy
 
     def facts(self) -> Mapping[str, Any]:
+        if self._model.task == "embed":
+            return {
+                "revision": self._options.revision,
+                "dimensions": DIMENSIONS,
+                "dtype": "float32",
+                "pooling": "none",
+                "normalised": True,
+                "runtime": "python",
+            }
         return {
             "voices": ["fake"],
             "context_length": self._options.context,
@@ -220,7 +231,7 @@ class Fake:
         width = task.dimensions or DIMENSIONS
         role = f"{task.input_type}: " if task.input_type else ""
         for text in task.texts:
-            rows.extend(_unit_vector(role + text, width))
+            rows.extend(_unit_vector(self._options.revision + role + text, width))
         return Vectors(rows.tobytes(), len(task.texts), width, sum(len(t.split()) for t in task.texts))
 
     async def rerank(self, task: RerankTask) -> Ranking:

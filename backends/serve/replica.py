@@ -2,16 +2,19 @@
 
 import logging
 import os
+import sys
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import ray
 from ray import serve
 
-from backends.contract.state import VariantState
+from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import StreamTask, Task
 from backends.fleet import NODE_LABEL
 from backends.hosting import Spec, host
+from backends.serve.hatch import Hatch
 from backends.serve.lane import Sending, Ticket
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
@@ -32,10 +35,12 @@ class Replica:
         self._node = str(labels.get(NODE_LABEL, "unlabelled"))
         self._host = host(spec)
         await self._host.load()
+        self._origin = self._host.origin(self._node, os.getpid())
+        self._hatch = Hatch(self.call)
+        self._path = await self._hatch.start()
 
-    async def call(self, task: Task[Any]) -> tuple[str, Any]:
-        """(the node's name, the answer)."""
-        return self._node, await self._host.call(task)
+    async def call(self, task: Task[Any]) -> tuple[Origin, Any]:
+        return self._origin, await self._host.call(task)
 
     async def stream(
         self, task: StreamTask[Any], ticket: Ticket
@@ -61,7 +66,8 @@ class Replica:
 
     async def state(self) -> VariantState:
         """This replica alone."""
-        return self._host.state(self._node, os.getpid())
+        state = self._host.state(self._node, os.getpid())
+        return replace(state, replicas=(replace(state.replicas[0], hatch=self._path),))
 
     async def check_health(self) -> None:
         """Serve's hook. Raises when the engine cannot answer, and Serve replaces the replica."""
@@ -70,12 +76,15 @@ class Replica:
 
     async def __del__(self) -> None:
         # Serve awaits this on a graceful stop; without it children would wait for their pipe's end.
+        if hatch := getattr(self, "_hatch", None):
+            await hatch.close()
         if host := getattr(self, "_host", None):
             await host.close()
 
 
 def _log_to_stderr() -> None:
-    """Into this process's file in the cluster's log folder; Ray shows it in the dashboard."""
-    handler = logging.StreamHandler()
+    """Into this process's file in the cluster's log folder; Ray shows it in the dashboard. Past Serve's
+    stand-in for stderr, which walks the whole stack for each line and keeps a thousand back."""
+    handler = logging.StreamHandler(sys.__stderr__)
     handler.setFormatter(logging.Formatter(LOG_FORMAT, defaults={"request_id": "-"}))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

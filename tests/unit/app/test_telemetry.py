@@ -3,6 +3,9 @@
 import io
 import json
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,8 @@ from app.telemetry.logs import JsonLines, WithRequestId
 from app.telemetry.visit import request_id
 
 from .conftest import Enter, fleet
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -74,3 +79,17 @@ def test_lines_outside_a_request(lines: io.StringIO) -> None:
     first, second = read(lines)
     assert (first["message"], first["request_id"], first["level"]) == ("hello there", "", "info")
     assert second["request_id"] == "inside"
+
+
+def test_the_log_goes_to_the_process_s_own_stderr() -> None:
+    """Whatever stands in for `sys.stderr`: Serve puts something slow there, which holds lines back."""
+    program = """
+import io, logging, sys
+sys.stderr = io.StringIO()
+from app.settings import Settings
+from app.telemetry.logs import configure
+configure(Settings(_env_file=None))
+logging.getLogger("x").info("here")
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=True)
+    assert json.loads(done.stderr)["message"] == "here"

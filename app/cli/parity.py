@@ -1,0 +1,64 @@
+"""`motley check --parity MODEL`: do all variants and replicas of a running model embed alike?"""
+
+import json
+import sys
+from typing import Any
+
+import httpx2
+import typer
+from rich.console import Console
+from rich.table import Table
+
+# Vectors are of length 1. In float32 two vendors differ by about 1e-6, in half precision by 1e-3;
+# eight-bit weights by 1e-2, which already changes what is found.
+TOLERANCE = 1e-3
+
+
+def parity(url: str, key: str, model: str, tolerance: float, as_json: bool) -> None:
+    """Print how far the vectors of all replicas lie apart. Exits with 1 unless that is within
+    `tolerance`, a difference of components."""
+    try:
+        answer = httpx2.get(
+            f"{url}/v1/fleet/parity",
+            params={"model": model},
+            headers={"authorization": f"Bearer {key}"},
+            timeout=600,
+        )
+    except httpx2.HTTPError as error:
+        print(f"nothing answers at {url}: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    if answer.is_error:
+        print(f"{url} answers {answer.status_code}: {answer.text}", file=sys.stderr)
+        raise typer.Exit(1)
+    found: dict[str, Any] = answer.json()
+    largest = found["largest"]
+    agree = largest is not None and largest <= tolerance
+    if as_json:
+        print(json.dumps({"ok": agree, "tolerance": tolerance, **found}, indent=2))
+    else:
+        console = Console(width=None if sys.stdout.isatty() else 200)
+        console.print(_table(found["replicas"]))
+        console.print(_verdict(found, tolerance, agree))
+    if not agree:
+        raise typer.Exit(1)
+
+
+def _table(replicas: list[dict[str, Any]]) -> Table:
+    table = Table()
+    for heading in ("variant", "node", "process", "fingerprint", "dimensions", "difference", "error"):
+        table.add_column(heading, justify="right" if heading in ("dimensions", "difference") else "left")
+    for one in replicas:
+        difference = one["difference"]
+        shown = (one["variant"], one["node"], one["pid"], one["fingerprint"], one["dimensions"])
+        apart = "–" if difference is None else f"{difference:.1e}"
+        table.add_row(*("–" if each is None else str(each) for each in shown), apart, one["error"] or "")
+    return table
+
+
+def _verdict(found: dict[str, Any], tolerance: float, agree: bool) -> str:
+    if found["largest"] is None:
+        return f"{found['model']}: not all of it could be compared"
+    said = f"{found['model']}: the largest difference is {found['largest']:.1e}"
+    return (
+        f"{said}, at most {tolerance:g}: they agree" if agree else f"{said}, over {tolerance:g}: they differ"
+    )
