@@ -3,13 +3,15 @@
 import asyncio
 import itertools
 import logging
+import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
-from backends.contract.engine import Ability, Engine, Progress
+from backends import startlock
+from backends.contract.engine import Ability, Engine, GpuShare, Memory, Progress
 from backends.contract.errors import (
     EngineFailed,
     GatewayError,
@@ -21,13 +23,15 @@ from backends.contract.errors import (
 )
 from backends.contract.results import ChatChunk
 from backends.contract.space import fingerprint
-from backends.contract.state import Origin, Readiness, ReplicaState, VariantState
+from backends.contract.state import Footprint, Origin, Readiness, ReplicaState, VariantState
 from backends.contract.tasks import AnyTask, ChatTask, SpeakTask, StreamTask, Task
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 C = TypeVar("C")
+
+_NO_CARD = GpuShare()
 
 # A chat begins with a chunk that only names the role: the first token is in the second.
 AT_ONCE = 2
@@ -38,12 +42,17 @@ class Host:
 
     `max_ongoing` tasks run at once, `max_queued` wait; one more is `Overloaded`. `window`
     (seconds) and `most` (items) say how stream items are gathered before they cross to the door.
+
+    `share` is what the engine has of a card, and `estimate` what it will take, as far as that is known:
+    more than the share grants is refused. Loads on one card happen one after the other.
     """
 
     def __init__(
         self,
         engine: Engine,
         *,
+        share: GpuShare = _NO_CARD,
+        estimate: Callable[[], Memory | None] = lambda: None,
         max_ongoing: int = 16,
         max_queued: int = 64,
         window: float = 0.04,
@@ -51,6 +60,8 @@ class Host:
     ) -> None:
         self.engine = engine
         self._window, self._most = window, most
+        self._share, self._estimate = share, estimate
+        self._footprint = Footprint(share.granted)
         self._gate = asyncio.Semaphore(max_ongoing)
         self._max_queued = max_queued
         self._queued = self._ongoing = 0
@@ -70,7 +81,9 @@ class Host:
 
         self._started = time.monotonic()
         try:
-            await self.engine.load(note)
+            self._weigh()
+            async with self._alone(note):
+                await self.engine.load(note)
             self._fingerprint = fingerprint(self.engine.facts())
         except Exception as error:
             self._readiness = "down"
@@ -80,12 +93,34 @@ class Host:
             self._seconds = time.monotonic() - self._started
         self._readiness = "ready"
 
+    def _weigh(self) -> None:
+        """Raises EngineFailed, with figures, for a model that its share cannot hold."""
+        memory = self._estimate()
+        self._footprint = Footprint(self._share.granted, memory.total if memory else None)
+        if refusal := self._share.refusal(memory):
+            raise EngineFailed(refusal)
+
+    @asynccontextmanager
+    async def _alone(self, note: Progress) -> AsyncIterator[None]:
+        """While nobody else loads on the card. An engine that starts anew by itself sees to that itself."""
+        vendor = self._share.vendor if self._share.share else "cpu"
+        cards = startlock.devices(vendor, os.environ)
+        if not cards or getattr(self.engine, "locks", False):
+            yield
+            return
+        note("waiting for other starts on this GPU", None)
+        async with startlock.held(vendor, cards):
+            note("loading", None)
+            yield
+
     async def close(self) -> None:
         self._readiness = "down"
         await self.engine.close()
 
     def replica(self, node: str, pid: int) -> ReplicaState:
-        return ReplicaState(node, pid, self._ongoing, self._queued, self.engine.busy)
+        return ReplicaState(
+            node, pid, self._ongoing, self._queued, self.engine.busy, footprint=self._footprint
+        )
 
     def origin(self, node: str, pid: int) -> Origin:
         """Of what this host answers, once it is loaded."""

@@ -3,12 +3,22 @@
 from backends.contract.engine import GpuShare
 from backends.contract.errors import EngineFailed
 
+# Of a card: the runtime's context and the kernels that it loads. An allowance; it is 0.3 to 0.5 GB on cards
+# of NVIDIA's. Of a machine: what processes of ours with torch and transformers had beside the weights, less
+# than 1 GB on the CPU (tests/torch compare).
+CONTEXT_BYTES, LIBRARIES_BYTES = 2**29, 1_000_000_000
+
 
 def name(share: GpuShare) -> str:
     """As torch names it: ROCm goes by the name of CUDA. Without importing torch."""
     if not share.share:
         return "cpu"
     return {"nvidia": "cuda", "amd": "cuda", "intel": "xpu", "cpu": "cpu"}[share.vendor]
+
+
+def overhead(share: GpuShare) -> int:
+    """Bytes that torch takes beside the model: of the card, or of the machine where it computes on that."""
+    return CONTEXT_BYTES if share.share else LIBRARIES_BYTES
 
 
 def ready(device: str, share: float) -> None:

@@ -1,6 +1,8 @@
 """`motley check FLEET`: is this fleet fit to deploy, and what would run where?
+`motley check --cluster FLEET`: would it run so on the nodes that are there?
 `motley check --parity MODEL`: does a running model embed alike wherever it runs?"""
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -12,17 +14,27 @@ from rich.table import Table
 
 from app.cli.at import NO_KEY, URL, Key, Url
 from app.cli.parity import TOLERANCE, parity
+from backends.contract.engine import Memory
+from backends.fleet.crowding import free_gpus
 from backends.fleet.engines import check as check_fleet
+from backends.fleet.engines import estimates
+from backends.fleet.live import Node, lacking, on_these
+from backends.fleet.placement import Placement, asks, machines, solve
 from backends.fleet.problems import FleetError
 from backends.fleet.schema import Fleet
 
 FleetFile = Annotated[
     Path, typer.Argument(metavar="FLEET", help="The fleet file (YAML).", show_default=False)
 ]
+GIB = 2**30
 
 
 def check(
     fleet: Annotated[Path | None, typer.Argument(metavar="[FLEET]", help="The fleet file (YAML).")] = None,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Compare the fleet with the living nodes of a cluster.")
+    ] = False,
+    address: Annotated[str, typer.Option(help="With --cluster: Ray's dashboard.")] = "http://127.0.0.1:8265",
     model: Annotated[
         str | None,
         typer.Option(
@@ -44,20 +56,52 @@ def check(
         return
     assert fleet is not None
     try:
-        rows = placement(check_fleet(fleet))
+        checked = check_fleet(fleet)
     except FleetError as error:
         if as_json:
             print(json.dumps({"ok": False, "file": error.file, "problems": problems(error)}, indent=2))
         else:
             print(error, file=sys.stderr)
         raise typer.Exit(1) from None
+    missing: list[str] | None = None
+    placed = solve(asks(checked), machines(checked))
+    if cluster:
+        nodes = _living(address)
+        placed, waiting = on_these(checked, nodes)
+        missing = [*lacking(checked, nodes), *waiting]
+    _show(fleet, checked, placed, missing, as_json)
+    if missing:
+        raise typer.Exit(1)
+
+
+def _living(address: str) -> list[Node]:
+    from backends.serve.cluster import Cluster, Unreachable
+
+    try:
+        return asyncio.run(Cluster(address.rstrip("/")).nodes())
+    except Unreachable as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def _show(file: Path, fleet: Fleet, placed: Placement, missing: list[str] | None, as_json: bool) -> None:
+    """`missing`: in the cluster; None where none was asked."""
+    memory = estimates(fleet)
+    rows = placement(fleet, memory)
     if as_json:
-        print(json.dumps({"ok": True, "file": str(fleet), "placement": rows}, indent=2))
+        told: dict[str, Any] = {"ok": not missing, "file": str(file), "placement": rows}
+        told["seats"] = seats(fleet, placed, memory)
+        print(json.dumps(told | ({} if missing is None else {"cluster": missing}), indent=2))
         return
     # A pipe has no width; folding there would only break what reads it.
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
     console.print(table(rows))
-    console.print("ok")
+    if any(seat.gpus for seat in placed.seats):
+        console.print(cards(placed))
+    for sentence in missing or ():
+        console.print(sentence, markup=False, style="red")
+    if not missing:
+        console.print("ok" if missing is None else "ok: the cluster has all of it")
 
 
 def problems(error: FleetError) -> list[dict[str, Any]]:
@@ -67,8 +111,9 @@ def problems(error: FleetError) -> list[dict[str, Any]]:
     ]
 
 
-def placement(fleet: Fleet) -> list[dict[str, Any]]:
-    """One row per variant; `traffic` in per cent, `replicas` at least and at most."""
+def placement(fleet: Fleet, memory: dict[tuple[str, str], Memory | None]) -> list[dict[str, Any]]:
+    """One row per variant; `traffic` in per cent, `replicas` at least and at most. Bytes of a replica:
+    `granted` of a card, `estimated` of the card or else of the machine (null: not known here)."""
     return [
         {
             "model": name,
@@ -78,6 +123,8 @@ def placement(fleet: Fleet) -> list[dict[str, Any]]:
             "nodes": list(one.place.nodes),
             "share": one.place.share,
             "cpus": one.place.cpus,
+            "granted": fleet.granted(one.place).granted,
+            "estimated": known.total if (known := memory[name, variant]) else None,
             "replicas": list(one.scale.replicas),
             "traffic": model.weights.get(variant, 0),
             "aliases": list(model.aliases),
@@ -87,11 +134,32 @@ def placement(fleet: Fleet) -> list[dict[str, Any]]:
     ]
 
 
+def seats(
+    fleet: Fleet, placed: Placement, memory: dict[tuple[str, str], Memory | None]
+) -> list[dict[str, Any]]:
+    """One row per replica that there is at least; `machine` counts the nodes of a kind from 1, `gpus`
+    the cards of a machine from 0."""
+    return [
+        {
+            "model": ask.model,
+            "variant": ask.variant,
+            "replica": ask.replica,
+            "node": machine.kind,
+            "machine": machine.number,
+            "gpus": list(gpus),
+            "share": ask.share,
+            "granted": fleet.granted(fleet.models[ask.model].variants[ask.variant].place).granted,
+            "estimated": known.total if (known := memory[ask.model, ask.variant]) else None,
+        }
+        for ask, machine, gpus in placed.seats
+    ]
+
+
 def table(rows: list[dict[str, Any]]) -> Table:
     shown = Table()
     for heading in ("model", "task", "variant", "engine", "node"):
         shown.add_column(heading, overflow="fold")
-    for heading in ("share", "replicas", "traffic"):
+    for heading in ("share", "grants", "needs", "replicas", "traffic"):
         shown.add_column(heading, justify="right")
     shown.add_column("aliases", overflow="fold")
     for row in rows:
@@ -103,8 +171,32 @@ def table(rows: list[dict[str, Any]]) -> Table:
             row["engine"],
             ", ".join(row["nodes"]),
             f"{row['share']:g}" if row["share"] else "–",
+            _size(row["granted"]) if row["granted"] else "–",
+            "unknown here" if row["estimated"] is None else _size(row["estimated"]),
             str(least) if least == most else f"{least}–{most}",
             f"{row['traffic']} %",
             ", ".join(row["aliases"]),
         )
     return shown
+
+
+def cards(placed: Placement) -> Table:
+    """A row per GPU that somebody is on."""
+    shown = Table()
+    shown.add_column("node")
+    shown.add_column("GPU", justify="right")
+    shown.add_column("who", overflow="fold")
+    shown.add_column("free", justify="right")
+    several = {seat.machine.kind for seat in placed.seats if seat.machine.number > 1}
+    for machine in dict.fromkeys(seat.machine for seat in placed.seats):
+        there = [seat for seat in placed.seats if seat.machine == machine]
+        name = f"{machine.kind} {machine.number}" if machine.kind in several else machine.kind
+        for gpu, free in enumerate(free_gpus(machine, there)):
+            who = [f"{seat.ask.model} {min(seat.ask.share, 1):g}" for seat in there if gpu in seat.gpus]
+            if who:
+                shown.add_row(name, str(gpu), ", ".join(who), f"{free:g}")
+    return shown
+
+
+def _size(count: int) -> str:
+    return f"{count / GIB:.1f} GiB"

@@ -1,4 +1,4 @@
-"""`motley status`: how every model is, and where it runs."""
+"""`motley status`: how every model is, where it runs, and what it takes there."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ def status(
     key: Key = NO_KEY,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Show state, replicas, node, share and queue of every model."""
+    """Show state, replicas, node, share, memory and queue of every model, and who is on each GPU."""
     try:
         fleet = httpx2.get(f"{url}/v1/fleet", headers={"authorization": f"Bearer {key}"}, timeout=10)
     except httpx2.HTTPError as error:
@@ -29,18 +29,27 @@ def status(
     if as_json:
         print(json.dumps(fleet.json(), indent=2))
         return
-    Console(width=None if sys.stdout.isatty() else 200).print(_table(fleet.json()))
+    told = fleet.json()
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    console.print(_models(told))
+    if told["gpus"]:
+        console.print(_cards(told["gpus"]))
+    for name, model in told["models"].items():
+        for label, variant in model["variants"].items():
+            if variant["message"]:
+                console.print(f"{name}, variant {label}: {variant['message']}", markup=False)
 
 
-def _table(fleet: dict[str, Any]) -> Table:
+def _models(fleet: dict[str, Any]) -> Table:
     table = Table()
     for heading in ("model", "task", "variant", "engine", "state", "node"):
         table.add_column(heading)
-    for heading in ("share", "replicas", "running", "queued", "loaded in"):
+    for heading in ("share", "replicas", "memory", "running", "queued", "loaded in"):
         table.add_column(heading, justify="right")
     for name, model in fleet["models"].items():
         for label, variant in model["variants"].items():
             replicas = variant["replicas"]
+            waiting = f" + {variant['pending']}" if variant["pending"] else ""
             table.add_row(
                 name,
                 model["task"],
@@ -49,9 +58,43 @@ def _table(fleet: dict[str, Any]) -> Table:
                 variant["state"],
                 ", ".join(sorted({replica["node"] for replica in replicas})) or "–",
                 f"{variant['share']:g}" if variant["share"] else "–",
-                str(len(replicas)),
+                f"{len(replicas)}{waiting}",
+                _size(_sum(replica["memory"]["ram"] for replica in replicas)),
                 str(sum(replica["ongoing"] for replica in replicas)),
                 str(sum(replica["queued"] for replica in replicas)),
                 f"{variant['seconds']:.1f} s",
             )
     return table
+
+
+def _cards(cards: list[dict[str, Any]]) -> Table:
+    table = Table()
+    for heading in ("node", "GPU", "who"):
+        table.add_column(heading)
+    for heading in ("share", "granted", "estimated", "used"):
+        table.add_column(heading, justify="right")
+    for card in cards:
+        for entry in card["entries"]:
+            table.add_row(
+                card["node"],
+                f"{card['machine'][:6]} {card['gpu']}",
+                f"{entry['model']} ({entry['variant']}, {entry['pid']})",
+                f"{entry['share']:g}",
+                *(_size(entry[what]) for what in ("granted", "estimated", "used")),
+            )
+        sums = [_sum(entry[what] for entry in card["entries"]) for what in ("granted", "estimated", "used")]
+        table.add_row("", "", "in all", f"{card['share']:g}", *map(_size, sums), end_section=True)
+    return table
+
+
+def _sum(sizes: Any) -> int | None:
+    """None where one of them is not known."""
+    known = list(sizes)
+    return None if None in known or not known else sum(known)
+
+
+def _size(count: int | None) -> str:
+    """GiB, or MiB below one; – where it is not known."""
+    if count is None:
+        return "–"
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

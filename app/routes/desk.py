@@ -1,5 +1,6 @@
 """What every route has at hand, and the one way from a public name to a target."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, cast
 
@@ -12,7 +13,9 @@ from app.telemetry.visit import Visit
 from app.upstream import Upstream
 from app.vocabulary import Vocabulary
 from app.voices import Voices
+from backends.contract.state import VariantState
 from backends.contract.tasks import Verb
+from backends.fleet.live import explained
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,15 @@ class Desk:
     meters: Meters
     voices: Voices | None = None
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
+
+    def states(self) -> Mapping[str, VariantState]:
+        """Of every variant, and of one that waits for a place why it does."""
+        return explained(self.catalogue.fleet, self.upstream.nodes(), self.upstream.states())
+
+    async def inspect(self) -> Mapping[str, VariantState]:
+        """`states` with the live figures of the replicas."""
+        found = await self.upstream.inspect()
+        return explained(self.catalogue.fleet, self.upstream.nodes(), found)
 
     def target(self, request: Request, verb: Verb, model: str | None, user: str | None = None) -> Target:
         """Who answers; noted on the visit. A model not named is the path's alias.

@@ -1,6 +1,7 @@
 """`GET /v1/fleet`: the operator's view, down to the process."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
@@ -9,15 +10,23 @@ from starlette.responses import Response
 from app.errors import Json
 from app.routes.desk import AtDesk, Desk
 from backends.contract.state import VariantState
+from backends.fleet.ledger import ledger
 
 router = APIRouter(tags=["fleet"])
 
 
 @router.get("/v1/fleet", summary="What runs where", response_model=None)
 async def fleet(desk: AtDesk) -> Response:
-    """Per model and variant: state, progress, seconds, share, weight, and each replica."""
-    states = await desk.upstream.inspect()
-    return Json({"models": {name: _model(desk, name, states) for name in desk.catalogue.fleet.models}})
+    """Per model and variant: state, progress, seconds, share, weight, each replica with its memory, and
+    what those lack that have no place. Per GPU: who is on it, and what of it each has; in bytes."""
+    states = await desk.inspect()
+    of = desk.catalogue.fleet
+    return Json(
+        {
+            "models": {name: _model(desk, name, states) for name in of.models},
+            "gpus": [{**asdict(card), "share": card.share} for card in ledger(of, states)],
+        }
+    )
 
 
 def _model(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[str, Any]:
@@ -38,6 +47,7 @@ def _model(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[st
                 "progress": state.progress,
                 "seconds": round(state.seconds, 1),
                 "message": state.message,
+                "pending": state.pending,
                 "replicas": [
                     {
                         "node": replica.node,
@@ -45,6 +55,9 @@ def _model(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[st
                         "ongoing": replica.ongoing,
                         "queued": replica.queued,
                         "busy": replica.busy,
+                        "machine": replica.machine,
+                        "gpus": list(replica.gpus),
+                        "memory": asdict(replica.footprint),
                     }
                     for replica in state.replicas
                 ],

@@ -27,8 +27,9 @@ async def healthz() -> str:
 
 @router.get("/ready", summary="All models ready", response_model=None)
 async def ready(request: Request, desk: AtDesk) -> Response:
-    """200 when every model serves, else 503; under an alias's path, that one model alone."""
-    states = desk.upstream.states()
+    """200 when every model serves, else 503; under an alias's path, that one model alone. The stage of one
+    that waits for a place is what it lacks there."""
+    states = desk.states()
     alias = Visit.of(request.scope).alias
     names = [desk.catalogue.resolve(alias)[0]] if alias else list(desk.catalogue.fleet.models)
     models = {name: readiness(desk.catalogue.states(name, states)) for name in names}
@@ -38,7 +39,7 @@ async def ready(request: Request, desk: AtDesk) -> Response:
         "models": {
             name: {
                 "state": state.readiness,
-                "stage": state.stage,
+                "stage": (state.pending and state.message) or state.stage,
                 "progress": state.progress,
                 "seconds": round(state.seconds, 1),
             }
@@ -50,4 +51,4 @@ async def ready(request: Request, desk: AtDesk) -> Response:
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse)
 async def metrics(desk: AtDesk) -> Response:
-    return Response(desk.meters.render(desk.upstream.states()), media_type=CONTENT_TYPE_LATEST)
+    return Response(desk.meters.render(await desk.upstream.inspect()), media_type=CONTENT_TYPE_LATEST)

@@ -1,6 +1,7 @@
 """Prometheus: what was asked of which variant, how soon it answered, and how it ended."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -39,6 +40,12 @@ class Meters:
         self.ready = Gauge("motley_variant_ready", "1 when it serves.", ("app",), registry=registry)
         self.busy = Gauge("motley_variant_busy", "Tasks its engines work on.", ("app",), registry=registry)
         self.queued = Gauge("motley_variant_queued", "Tasks that wait.", ("app",), registry=registry)
+        self.memory = Gauge(
+            "motley_replica_memory_bytes",
+            "Of a replica: granted of a card, estimated, really taken of cards (vram) and the machine (ram).",
+            ("app", "node", "pid", "of"),
+            registry=registry,
+        )
 
     def count(self, visit: Visit) -> None:
         """Take down a visit that has ended. One that reached no model is HTTP's to count."""
@@ -61,12 +68,16 @@ class Meters:
 
     def render(self, states: Mapping[str, VariantState]) -> bytes:
         """Prometheus' text format."""
-        for gauge in (self.ready, self.busy, self.queued):
+        for gauge in (self.ready, self.busy, self.queued, self.memory):
             gauge.clear()
         for app, state in states.items():
             self.ready.labels(app).set(state.ready)
             self.busy.labels(app).set(sum(replica.busy for replica in state.replicas))
             self.queued.labels(app).set(sum(replica.queued for replica in state.replicas))
+            for replica in state.replicas:
+                for of, size in asdict(replica.footprint).items():
+                    if size is not None:
+                        self.memory.labels(app, replica.node, str(replica.pid), of).set(size)
         return generate_latest(self.registry)
 
 

@@ -4,12 +4,13 @@ Streams: an async generator of one type; failure is a `GatewayError`; completion
 cancellation is `aclose()` (or cancelling the awaiting task), and it reaches the engine.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from app.catalogue import Target
 from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import StreamTask, Task
+from backends.fleet.live import Node
 
 R = TypeVar("R")
 C = TypeVar("C")
@@ -43,6 +44,11 @@ class Upstream(Protocol):
         """`states` with the live figures of the replicas, which are asked now."""
         ...
 
+    def nodes(self) -> Sequence[Node]:
+        """The living nodes, as they were when a replica last waited for a place; none where there is no
+        cluster."""
+        ...
+
 
 class Layer:
     """An upstream over an upstream: it carries tasks in a way of its own, and passes the rest on."""
@@ -64,3 +70,6 @@ class Layer:
 
     async def inspect(self) -> Mapping[str, VariantState]:
         return await self._upstream.inspect()
+
+    def nodes(self) -> Sequence[Node]:
+        return self._upstream.nodes()

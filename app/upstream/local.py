@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from app.catalogue import Target
 from backends.contract.errors import NotReady
 from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import StreamTask, Task
+from backends.fleet.live import Node
 from backends.fleet.schema import Fleet, app_name
 from backends.host import Host
 from backends.hosting import host
@@ -72,6 +73,9 @@ class LocalUpstream:
 
     async def inspect(self) -> Mapping[str, VariantState]:
         return self.states()
+
+    def nodes(self) -> Sequence[Node]:
+        return ()
 
     def _host(self, app: str, name: str) -> Host:
         found = self.hosts.get(app)

@@ -7,7 +7,7 @@ derives from `RayTaskError` *and* from ours, and its text is the remote tracebac
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -21,8 +21,8 @@ from app.catalogue import Target
 from backends.contract.errors import EngineFailed, GatewayError, ModelDown, NotReady, Overloaded
 from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import AnyTask, StreamTask, Task
-from backends.fleet import NODE_LABEL
-from backends.serve.details import lost, variant_states
+from backends.fleet.live import Node
+from backends.serve.details import lost, node, variant_states
 from backends.serve.hatch import Hatches, Shut
 from backends.serve.lane import Lane
 
@@ -62,12 +62,18 @@ class RayUpstream:
     async def inspect(self) -> Mapping[str, VariantState]:
         """`states` with the live figures of the replicas, which are asked now."""
         ready = [app for app, state in self._watch.states.items() if state.ready]
-        await asyncio.gather(*(self._watch.ask(app) for app in ready))
+        await asyncio.gather(*(self._watch.ask(app, all_of_them=True) for app in ready))
         return self._watch.states
 
-    async def _report(self, app: str) -> VariantState:
-        report: VariantState = await self._handle(app, "state", False).remote()
-        return report
+    def nodes(self) -> Sequence[Node]:
+        return self._watch.nodes
+
+    async def _report(self, app: str, all_of_them: bool) -> list[VariantState]:
+        """Of one replica, as soon as there is one; or of those that are known."""
+        handle = self._handle(app, "state", False)
+        if all_of_them:
+            return await handle.broadcast("state").results_async()  # type: ignore[no-any-return]
+        return [await handle.remote()]
 
     async def call(self, target: Target, task: Task[R]) -> R:
         hatch = self._watch.hatch(target.app) if target.single and not _heavy(task) else None
@@ -158,11 +164,12 @@ class Watch:
     When the controller does not answer, the last word stands and requests go on.
     """
 
-    def __init__(self, report: Callable[[str], Awaitable[VariantState]]) -> None:
+    def __init__(self, report: Callable[[str, bool], Awaitable[list[VariantState]]]) -> None:
         self.states: dict[str, VariantState] = {}
         self._report = report
         self._down: dict[str, asyncio.Event] = {}
-        self._nodes: dict[str, str] = {}
+        self.nodes: tuple[Node, ...] = ()
+        self._kinds: dict[str, str] = {}  # by Ray's node id, of dead ones too
         self._hatches: dict[int, str] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -197,19 +204,24 @@ class Watch:
         replicas = self.states[app].replicas if app in self.states else ()
         return self._hatches.get(replicas[0].pid) if len(replicas) == 1 else None
 
-    async def ask(self, app: str) -> None:
-        """Take in what one replica of a variant reports. A silent one changes nothing."""
+    async def ask(self, app: str, *, all_of_them: bool = False) -> None:
+        """Take in what one replica of a variant reports, or what all do. A silent one changes nothing."""
         try:
-            report = await asyncio.wait_for(self._report(app), REPORT_S)
+            reports = await asyncio.wait_for(self._report(app, all_of_them), REPORT_S)
         except Exception:
             log.warning("a replica did not report", extra={"app": app})
             return
-        known, (reporter,) = self.states[app], report.replicas
-        self._hatches[reporter.pid] = reporter.hatch
-        others = tuple(replica for replica in known.replicas if replica.pid != reporter.pid)
-        self.states[app] = replace(
-            known, replicas=(reporter, *others), facts=report.facts, seconds=report.seconds
-        )
+        for report in reports if app in self.states else ():
+            known, (reporter,) = self.states[app], report.replicas
+            self._hatches[reporter.pid] = reporter.hatch
+            others = tuple(
+                replica
+                for replica in known.replicas
+                if (replica.machine, replica.pid) != (reporter.machine, reporter.pid)
+            )
+            self.states[app] = replace(
+                known, replicas=(reporter, *others), facts=report.facts, seconds=report.seconds
+            )
 
     async def _run(self) -> None:
         while True:
@@ -222,10 +234,12 @@ class Watch:
     async def _look(self) -> None:
         details = await _details()
         before = {app: _serving(state) for app, state in self.states.items()}
-        states = variant_states(details, self._nodes, self.states)
-        if any(replica.node not in self._nodes.values() for s in states.values() for replica in s.replicas):
-            self._nodes = await _nodes()
-            states = variant_states(details, self._nodes, self.states)
+        states = variant_states(details, self._kinds, self.states)
+        strange = any(replica.machine not in self._kinds for s in states.values() for replica in s.replicas)
+        # Why a replica waits depends on which nodes there are at this moment.
+        if strange or any(state.pending for state in states.values()):
+            await self._count_nodes()
+            states = variant_states(details, self._kinds, self.states)
         self.states = states
         gone = lost(details)
         for app in states:
@@ -238,16 +252,16 @@ class Watch:
         for app in [app for app, state in states.items() if _serving(state) - before.get(app, set())]:
             await self.ask(app)
 
+    async def _count_nodes(self) -> None:
+        found = await asyncio.to_thread(ray.nodes)
+        told = {one["NodeID"]: node(one["NodeID"], one["Labels"], one["Resources"]) for one in found}
+        self._kinds |= {name: one.kind or "unlabelled" for name, one in told.items()}
+        self.nodes = tuple(told[one["NodeID"]] for one in found if one["Alive"])
+
 
 def _serving(state: VariantState) -> set[int]:
     """The processes of a variant that is ready."""
     return {replica.pid for replica in state.replicas} if state.ready else set()
-
-
-async def _nodes() -> dict[str, str]:
-    """Ray's node id → the fleet's name for that kind of node."""
-    found = await asyncio.to_thread(ray.nodes)
-    return {node["NodeID"]: node["Labels"].get(NODE_LABEL, "unlabelled") for node in found}
 
 
 async def _details() -> dict[str, Any]:

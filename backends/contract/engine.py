@@ -10,6 +10,8 @@ Rules every engine keeps:
 - a field the engine cannot honour is refused with `param`, never ignored;
 - an engine that chats and answers more than OpenAI's chat body lists it all in a class attribute
   `surfaces`; the host refuses the others for it;
+- one engine loads at a time on a card: the host sees to it, but for an engine that starts anew by itself
+  and so takes the lock (`backends.startlock`) itself, and says so by a class attribute `locks`;
 - an engine that speaks lists in `abilities` which fields of the task beyond text and voice are its
   own business; for the others the host sees to the pace itself, and refuses the rest.
 """
@@ -59,13 +61,36 @@ class GpuShare:
     vendor: Vendor = "cpu"
     vram: int = 0
 
+    @property
+    def granted(self) -> int:
+        """Bytes; 0 on a CPU, and where the fleet does not say how large the card is."""
+        return int(self.share * self.vram)
+
+    def refusal(self, memory: "Memory | None") -> str:
+        """Why a model of this size has no place here, with figures; empty where it has."""
+        if memory is None or not self.granted or memory.total <= self.granted:
+            return ""
+        parts = {"weights": memory.weights, "working": memory.working, "overhead": memory.overhead}
+        made = ", ".join(f"{name} {size / 2**30:.1f}" for name, size in parts.items() if size)
+        return (
+            f"the model needs about {memory.total / 2**30:.1f} GiB of the card ({made}); "
+            f"its share of {self.share:g} is {self.granted / 2**30:.1f} GiB"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """An estimate in bytes, made before anything is loaded."""
+    """An estimate in bytes, made before anything is loaded: of the card where the place grants a share of
+    one, else of the machine. `working`: caches and what a step takes; `overhead`: of the runtime and its
+    libraries, as it was measured."""
 
     weights: int = 0
     working: int = 0
+    overhead: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.working + self.overhead
 
 
 class Engine(Protocol):
@@ -77,8 +102,9 @@ class Engine(Protocol):
     tasks: ClassVar[frozenset[Verb]]
 
     @classmethod
-    def estimate(cls, model: ModelRef, options: Any, share: GpuShare) -> Memory:
-        """Without heavy imports: runs inside `motley check`."""
+    def estimate(cls, model: ModelRef, options: Any, share: GpuShare) -> Memory | None:
+        """Without heavy imports: runs inside `motley check`. None where the source is not on this machine,
+        or says too little. What it says too much of is refused a place: rather too little than too much."""
         ...
 
     def __init__(self, model: ModelRef, options: Any, share: GpuShare) -> None: ...

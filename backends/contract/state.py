@@ -9,10 +9,23 @@ Readiness = Literal["waiting", "loading", "ready", "down"]
 
 
 @dataclass(frozen=True, slots=True)
+class Footprint:
+    """Memory of a replica, its children included, in bytes. `granted`: what its share is of a card, 0 without
+    one; `estimated`: before it loaded, of the card or else of the machine. What it really has: `vram` on
+    cards, `ram` of the machine; None where nobody can tell."""
+
+    granted: int = 0
+    estimated: int | None = None
+    vram: int | None = None
+    ram: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaState:
     """One process that hosts the variant. `busy` is the engine's own count of running tasks,
     `ongoing` what the host admitted (running), `queued` what waits for a place. `hatch`: the socket
-    by which a door on the same machine may ask it."""
+    by which a door on the same machine may ask it. `machine`: the node's id; `gpus`: which of its cards
+    the replica was given, from 0."""
 
     node: str
     pid: int
@@ -20,6 +33,9 @@ class ReplicaState:
     queued: int = 0
     busy: int = 0
     hatch: str = ""
+    machine: str = ""
+    gpus: tuple[int, ...] = ()
+    footprint: Footprint = field(default_factory=Footprint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +51,8 @@ class Origin:
 @dataclass(frozen=True, slots=True)
 class VariantState:
     """`progress` is 0…1 while loading, None when unknown; `seconds` is the time spent in
-    loading (so far, or in all once ready); `facts` come from the engine once loaded."""
+    loading (so far, or in all once ready); `facts` come from the engine once loaded. `pending`: replicas
+    that have no process yet, because they wait for a place or were just asked for."""
 
     readiness: Readiness = "waiting"
     stage: str = ""
@@ -44,6 +61,7 @@ class VariantState:
     message: str = ""
     replicas: tuple[ReplicaState, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    pending: int = 0
 
     @property
     def ready(self) -> bool:

@@ -51,7 +51,8 @@ class Fake:
     class Options(BaseModel, extra="forbid"):
         """`words`: how long an answer is; `delay`: seconds a step; `load_s`: seconds to load.
         `samples`: speaks in voices made from one, by saying the beginning of it at each step.
-        `revision`: of the weights that it has not; vectors of two have nothing in common."""
+        `revision`: of the weights that it has not; vectors of two have nothing in common. `needs`: bytes
+        that it is estimated to take, and does not."""
 
         words: int = 3
         delay: float = 0.0
@@ -59,13 +60,14 @@ class Fake:
         context: int = 1024
         samples: bool = False
         revision: str = "fake"
+        needs: int = 0
 
     tasks: ClassVar[frozenset[Verb]] = frozenset(VERBS)
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"chat", "completions", "responses"})
 
     @classmethod
     def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory:
-        return Memory()
+        return Memory(options.needs)
 
     def __init__(self, model: ModelRef, options: Options, share: GpuShare) -> None:
         self._model, self._options = model, options

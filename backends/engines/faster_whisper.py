@@ -51,16 +51,18 @@ class FasterWhisper(Listening):
         no_speech_threshold: float | None = 0.6
 
     @classmethod
-    def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory:
-        """From the dimensions in the model's file. Nothing if the model is not on this machine."""
+    def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory | None:
+        """From the dimensions in the model's file. None if the model is not on this machine.
+
+        CTranslate2 has no limit to set: what would not keep to its share must not start."""
         try:
             shape = folder.read(model.path)
         except EngineFailed:
-            return Memory()
+            return None
         clip = shape.working(options.beam_size, half=_on_cuda(share))
         overhead = CUDA_BYTES if _on_cuda(share) else CPU_BYTES
         working = clip * _batch(shape, options, share) * options.workers
-        return Memory(shape.weights(_compute_type(options, share)), working + overhead)
+        return Memory(shape.weights(_compute_type(options, share)), working, overhead)
 
     def __init__(self, model: ModelRef, options: Options, share: GpuShare) -> None:
         super().__init__(workers=options.workers, batch=1, vad=options.vad)
@@ -68,7 +70,6 @@ class FasterWhisper(Listening):
 
     def _read(self, note: Progress) -> "Hearing":
         shape = folder.read(self._model.path)
-        self._refuse_what_does_not_fit(shape)
         self._batch = _batch(shape, self._options, self._share)
         note("loading", None)
         try:
@@ -104,17 +105,6 @@ class FasterWhisper(Listening):
             raise EngineFailed(f"CTranslate2 cannot run the model on {place.device}") from error
         self._facts = self._told(hearing, place.device)
         return hearing
-
-    def _refuse_what_does_not_fit(self, shape: folder.Shape) -> None:
-        """CTranslate2 has no limit to set: what would not keep to its share must not start."""
-        share = self._share
-        needed = self.estimate(self._model, self._options, share)
-        granted = share.share * share.vram
-        if _on_cuda(share) and granted and needed.weights + needed.working > granted:
-            raise EngineFailed(
-                f"the model needs about {(needed.weights + needed.working) / 2**30:.1f} GiB of the card; its "
-                f"share of {share.share:g} is {granted / 2**30:.1f} GiB"
-            )
 
     def _told(self, hearing: "Hearing", device: str) -> dict[str, Any]:
         facts: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -29,34 +29,39 @@ class Onnx(Serving):
     class Options(Knobs):
         """`threads`: cores for a batch. `graph`: the file in the folder that is to run, such as
         `onnx/model_fp16.onnx`; it computes in the precision that the file has. `openvino`: compute with
-        it on a CPU, too."""
+        it on a CPU, too. `device`: `cpu` computes there whatever the place grants of a card, which then
+        only counts the share."""
 
         threads: int = Field(1, ge=1, le=64)
         graph: str | None = None
         openvino: bool = False
+        device: Literal["auto", "cpu"] = "auto"
+
+        def taken(self, share: GpuShare) -> GpuShare:
+            return GpuShare() if self.device == "cpu" else share
 
     tasks: ClassVar[frozenset[Verb]] = frozenset({"embed", "rerank"})
 
     @classmethod
-    def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory:
-        """The weights' files and what one batch takes. No weights if the model is not on this machine."""
-        weights, own = 0, options.max_tokens or 512
+    def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory | None:
+        """The weights' files and what one batch takes. None if the model is not on this machine."""
         path = model.path
+        if path is None:
+            return None
         try:
-            if path is not None:
-                layout = Layout.read(path)
-                own = options.max_tokens or layout.max_tokens
-                graph = layout.locate(path, options.graph)
-                files = layout.files(path, graph, Graph.read(graph).beside)
-                weights = sum(file.stat().st_size for file in files)
+            layout = Layout.read(path)
+            graph = layout.locate(path, options.graph)
+            files = layout.files(path, graph, Graph.read(graph).beside)
         except EngineFailed:
-            path = None
+            return None
+        share = options.taken(share)
+        weights, own = sum(file.stat().st_size for file in files), options.max_tokens or layout.max_tokens
         tokens, _ = options.batch(share)
         working = max(tokens, own) * folder.working(path, own)
-        return Memory(weights, working + (CONTEXT if share.share else 0))
+        return Memory(weights, working, CONTEXT if share.share else 0)
 
     def __init__(self, model: ModelRef, options: Options, share: GpuShare) -> None:
-        super().__init__(model, options, share)
+        super().__init__(model, options, options.taken(share))
         self._options = options
 
     def _open(self, note: Progress) -> "Encoder":

@@ -47,13 +47,13 @@ class OnnxRuntimeGenAI:
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"chat", "completions", "tokenize", "detokenize"})
 
     @classmethod
-    def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory:
+    def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory | None:
         """Weights by the files' sizes; working memory of one request that fills the window."""
         if model.path is None:
-            return Memory()
+            return None
         folder = GenAIFolder(model.path)
         window = folder.window(options.context_length)
-        return Memory(folder.weights_bytes, RUNTIME_BYTES + window * folder.cache_bytes_per_token)
+        return Memory(folder.weights_bytes, window * folder.cache_bytes_per_token, RUNTIME_BYTES)
 
     def __init__(self, model: ModelRef, options: Options, share: GpuShare) -> None:
         self._model, self._options = model, options

@@ -36,17 +36,25 @@ class Vllm:
     Options = options.Options
 
     tasks: ClassVar[frozenset[Verb]] = frozenset({"chat"})
+    locks: ClassVar[bool] = True  # at its restarts, too
     surfaces: ClassVar[frozenset[Surface]] = frozenset(fields.SURFACES)
 
     @classmethod
-    def estimate(cls, model: ModelRef, options: options.Options, share: GpuShare) -> Memory:
+    def estimate(cls, model: ModelRef, options: options.Options, share: GpuShare) -> Memory | None:
         """Weights by the headers of their files; the cache as it was set, else of one answer that
-        fills the window. vLLM itself takes all that the share leaves."""
-        if model.path is None:
-            return Memory()
-        window = options.max_model_len or weights.window(model.path) or 0
-        cache = options.kv_cache_memory_bytes or window * weights.cache_bytes_per_token(model.path)
-        return Memory(weights.weights_bytes(model.path), cache)
+        fills the window. vLLM itself takes all that the share leaves.
+
+        None where weights are made smaller on loading: how small, only vLLM knows."""
+        path = model.path
+        if path is None or (options.quantization and not weights.quantised(path)):
+            return None
+        window = options.max_model_len or weights.window(path) or 0
+        cache = options.kv_cache_memory_bytes or weights.cache_bytes(path, window, flags.cache_width(options))
+        width = 4 if options.dtype in ("float32", "float") else 2
+        gpus = max(1, int(share.share))
+        overhead = flags.headroom_bytes(options, share) * gpus if share.share else 0
+        size = weights.weights_bytes(path, width)
+        return Memory(size, cache, overhead) if size else None
 
     def __init__(self, model: ModelRef, options: options.Options, share: GpuShare) -> None:
         self._model, self._options, self._share = model, options, share

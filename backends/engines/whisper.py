@@ -20,9 +20,6 @@ from backends.whisper.listening import Listening
 if TYPE_CHECKING:
     from backends.whisper.on_torch import OnTorch
 
-# What torch and its libraries take beside the model.
-LIBRARIES = 1_000_000_000
-
 
 class Whisper(Listening):
     """Needs `ModelRef.path`, a checkpoint of transformers with `safetensors`."""
@@ -40,14 +37,15 @@ class Whisper(Listening):
         max_new_tokens: int | None = Field(None, ge=1, le=200)
 
     @classmethod
-    def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory:
-        """From what the checkpoint says of itself. Nothing if the model is not on this machine."""
+    def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory | None:
+        """From what the checkpoint says of itself. None if the model is not on this machine."""
+        width = 4 if _dtype(options, share) == "float32" else 2
         try:
-            shape = _shape(model.path)
+            shape = _shape(model.path, width)
         except EngineFailed:
-            return Memory()
-        clip = shape.working(options.beam_size, half=torch_device.name(share) != "cpu")
-        return Memory(shape.size, clip * options.batch + LIBRARIES)
+            return None
+        clip = shape.working(options.beam_size, half=width == 2)
+        return Memory(shape.size, clip * options.batch, torch_device.overhead(share))
 
     def __init__(self, model: ModelRef, options: Options, share: GpuShare) -> None:
         super().__init__(workers=1, batch=options.batch, vad=options.vad)
@@ -65,7 +63,7 @@ class Whisper(Listening):
         model = OnTorch(
             self._model.path,
             device=device,
-            dtype=options.dtype or ("float32" if device == "cpu" else "float16"),
+            dtype=_dtype(options, self._share),
             share=self._share.share,
             threads=options.threads,
             beam=options.beam_size,
@@ -84,8 +82,14 @@ class Whisper(Listening):
         return model
 
 
-def _shape(folder: Path | None) -> Shape:
-    """Raises EngineFailed, with a sentence for the operator, where this is no such checkpoint."""
+def _dtype(options: Whisper.Options, share: GpuShare) -> str:
+    return options.dtype or ("float32" if torch_device.name(share) == "cpu" else "float16")
+
+
+def _shape(folder: Path | None, width: int | None = None) -> Shape:
+    """`width`: bytes of a weight once loaded.
+
+    Raises EngineFailed, with a sentence for the operator, where this is no such checkpoint."""
     if folder is None:
         raise EngineFailed("this engine needs a model's folder: its source is file:///…")
     if (folder / "model.bin").is_file():
@@ -99,7 +103,7 @@ def _shape(folder: Path | None) -> Shape:
         config = json.loads((folder / "config.json").read_bytes())
         if config["model_type"] != "whisper":
             raise EngineFailed("the source is another kind of model than Whisper")
-        width, layers = int(config["d_model"]), int(config["decoder_layers"])
-        return Shape(0, weights_bytes(folder), width, layers, int(config["vocab_size"]))
+        wide, layers = int(config["d_model"]), int(config["decoder_layers"])
+        return Shape(0, weights_bytes(folder, width), wide, layers, int(config["vocab_size"]))
     except (KeyError, TypeError, ValueError) as error:
         raise EngineFailed("the config.json of the source is not a Whisper's") from error

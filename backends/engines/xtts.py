@@ -69,10 +69,11 @@ class Xtts:
     abilities: ClassVar[frozenset[Ability]] = frozenset({"sample"})
 
     @classmethod
-    def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory:
+    def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory | None:
         weights = model.path / "model.pth" if model.path else None
-        size = weights.stat().st_size if weights is not None and weights.is_file() else 0
-        return Memory(size, WORKING_BYTES)
+        if weights is None or not weights.is_file():
+            return None
+        return Memory(weights.stat().st_size, WORKING_BYTES)
 
     def __init__(self, model: ModelRef, options: Options, share: GpuShare) -> None:
         self._model, self._options, self._share = model, options, share

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from backends.fleet.placement import crowding
+from backends.fleet.crowding import crowding
 from backends.fleet.problems import Finding, Path, did_you_mean
 from backends.fleet.schema import Fleet, Model, Place, app_name
 

@@ -1,5 +1,6 @@
 """The third ring: do the engines do what the fleet asks of them? And all three rings together."""
 
+import math
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path as File
@@ -8,12 +9,14 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from backends.engines.registry import ENGINES, Entry
+from backends.contract.engine import GpuShare, Memory
+from backends.engines.registry import ENGINES, Entry, engine_class
+from backends.estimates import here
 from backends.fleet import wording
 from backends.fleet.agree import agree
 from backends.fleet.load import read, shape
 from backends.fleet.problems import Finding, FleetError, Path, did_you_mean, shown
-from backends.fleet.schema import Fleet, Variant
+from backends.fleet.schema import Fleet
 
 # What `backends.sources` resolves. Whether a path exists is a question for the node, not for here.
 SCHEMES = {"builtin": "builtin://NAME", "file": "file:///PATH"}
@@ -36,12 +39,25 @@ def hosted(fleet: Fleet, engines: Mapping[str, Entry] = ENGINES) -> list[Finding
     return [
         finding
         for name, model in fleet.models.items()
-        for variant, one in model.variants.items()
-        for finding in _variant(model.task, one, ("models", name, "variants", variant), engines)
+        for variant in model.variants
+        for finding in _variant(fleet, name, variant, engines)
     ]
 
 
-def _variant(task: str, one: Variant, path: Path, engines: Mapping[str, Entry]) -> Iterator[Finding]:
+def estimates(fleet: Fleet) -> dict[tuple[str, str], Memory | None]:
+    """By model and variant, of a fleet that passed `check`; None where nothing can be said here."""
+    found = {}
+    for name, model in fleet.models.items():
+        for variant, one in model.variants.items():
+            engine = engine_class(one.engine)
+            options, share = engine.Options(**one.options), fleet.granted(one.place)
+            found[name, variant] = here(engine, name, model.task, one.source, options, share)
+    return found
+
+
+def _variant(fleet: Fleet, name: str, variant: str, engines: Mapping[str, Entry]) -> Iterator[Finding]:
+    task, one = fleet.models[name].task, fleet.models[name].variants[variant]
+    path: Path = ("models", name, "variants", variant)
     yield from _source(one.source, (*path, "source"))
     at = (*path, "engine")
     entry = engines.get(one.engine)
@@ -60,9 +76,23 @@ def _variant(task: str, one: Variant, path: Path, engines: Mapping[str, Entry]) 
         yield _absent(one.engine, entry, error, at)
         return
     try:
-        engine.Options.model_validate(one.options)
+        options = engine.Options.model_validate(one.options)
     except ValidationError as error:
         yield from wording.findings(error, engine.Options, (*path, "options"))
+        return
+    if fleet.nodes.keys() >= set(one.place.nodes):
+        share = fleet.granted(one.place)
+        memory = here(engine, name, task, one.source, options, share)
+        if refusal := share.refusal(memory):
+            yield Finding(
+                (*path, "place", "share"), f"{name}, variant {variant}: {refusal}", _enough(memory, share)
+            )
+
+
+def _enough(memory: Memory | None, share: GpuShare) -> str:
+    """The least share of a hundredth that holds it."""
+    least = math.ceil(100 * memory.total / share.vram) / 100 if memory else 1
+    return f"a share of {least:g} holds it" if least <= 1 else "choose a larger card or a smaller model"
 
 
 def _absent(name: str, entry: Entry, error: Exception, at: Path) -> Finding:

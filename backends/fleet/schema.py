@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, GetJsonSchemaHandler, Tag, model_validator
 from pydantic.json_schema import JsonSchemaValue
 
-from backends.contract.engine import Vendor
+from backends.contract.engine import GpuShare, Vendor
 from backends.contract.tasks import Verb
 
 # Public names may be hub-like (`org/name`) and are path segments too, so none is empty or `..`;
@@ -169,6 +169,12 @@ class Fleet(Strict):
     version: Literal[1]
     nodes: dict[Name, Node] = Field(min_length=1)
     models: dict[PublicName, Model] = Field(min_length=1)
+
+    def granted(self, place: Place) -> GpuShare:
+        """What a place grants of a card: of the smallest among the nodes it names."""
+        nodes = [self.nodes[label] for label in place.nodes]
+        vram = min(size_in_bytes(node.vram or "0") for node in nodes)
+        return GpuShare(place.share, nodes[0].vendor, vram)
 
 
 def app_name(model: str, variant: str) -> str:

@@ -4,11 +4,14 @@ for the front door. Does not import Ray."""
 from typing import Any, Literal
 
 from backends.fleet import DOOR, NODE_LABEL
-from backends.fleet.schema import Fleet, Place, Scale, app_name, size_in_bytes
+from backends.fleet.schema import Fleet, Place, Scale, app_name
 from backends.hosting import Spec
 
 # Serve's own limits never act: past them it holds requests back, or answers in plain text.
 UNLIMITED = 10_000
+
+# The resource that Ray gives its head, and nobody else.
+HEAD = "node:__internal_head__"
 
 # A dead process is noticed in about a second; a busy one (a long step that holds the GIL) is not
 # taken for dead.
@@ -37,7 +40,7 @@ def serve_config(
     return {
         "proxy_location": proxies,
         "http_options": {"host": host, "port": port},
-        "applications": [*models, door_application(fleet, doors, drain_s)],
+        "applications": [*models, door_application(fleet, doors, drain_s, proxies == "HeadOnly")],
     }
 
 
@@ -75,7 +78,7 @@ def spec(fleet: Fleet, model: str, variant: str) -> Spec:
     `vram` is that of the smallest card among the nodes it may land on, in bytes.
     """
     one = fleet.models[model].variants[variant]
-    nodes = [fleet.nodes[label] for label in one.place.nodes]
+    share = fleet.granted(one.place)
     return {
         "model": model,
         "variant": variant,
@@ -83,18 +86,22 @@ def spec(fleet: Fleet, model: str, variant: str) -> Spec:
         "engine": one.engine,
         "source": one.source,
         "options": one.options,
-        "share": one.place.share,
-        "vendor": nodes[0].vendor,
-        "vram": min(size_in_bytes(node.vram or "0") for node in nodes),
+        "share": share.share,
+        "vendor": share.vendor,
+        "vram": share.vram,
         "max_ongoing": one.scale.max_ongoing,
         "max_queued": one.scale.max_queued,
     }
 
 
-def door_application(fleet: Fleet, doors: int, drain_s: float) -> dict[str, Any]:
-    """The fleet is the door's `user_config`: Serve hands a new one to the running processes."""
+def door_application(fleet: Fleet, doors: int, drain_s: float, on_head: bool) -> dict[str, Any]:
+    """The fleet is the door's `user_config`: Serve hands a new one to the running processes.
+
+    `on_head`: beside the only proxy, which then reaches it by loopback."""
     user_config = {"fleet": fleet.model_dump(mode="json")}
     deployment = {"name": "Door", **_light(doors, drain_s), "user_config": user_config}
+    if on_head:
+        deployment["ray_actor_options"] |= {"resources": {HEAD: 0.001}}
     return {
         "name": DOOR,
         "route_prefix": "/",

@@ -17,11 +17,17 @@ import aiohttp
 import ray
 
 from backends.fleet import NODE_LABEL
+from backends.fleet.live import Node
+from backends.serve.details import node
 from backends.serve.janitor import MARK
 
 
 class DeployRefused(Exception):
     """Serve did not accept a config; the text is Serve's reason."""
+
+
+class Unreachable(Exception):
+    """No dashboard of Ray answers there; the text says where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,20 @@ class Cluster:
         async with aiohttp.ClientSession() as http, http.get(self._url) as answer:
             details: dict[str, Any] = await answer.json()
             return details
+
+    async def nodes(self) -> list[Node]:
+        """The living ones. Raises Unreachable."""
+        url = f"{self.dashboard}/api/v0/nodes?limit=10000"
+        try:
+            async with aiohttp.ClientSession() as http, http.get(url, raise_for_status=True) as answer:
+                told = (await answer.json())["data"]["result"]["result"]
+        except (aiohttp.ClientError, KeyError, TypeError, ValueError):
+            raise Unreachable(f"no dashboard of Ray answers at {self.dashboard}") from None
+        return [
+            node(one["node_id"], one["labels"], one["resources_total"])
+            for one in told
+            if one["state"] == "ALIVE"
+        ]
 
     async def drain(self) -> None:
         """Stop every application; each first finishes what it runs, up to its time. Serve's own

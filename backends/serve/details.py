@@ -9,9 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from backends.contract.state import Readiness, ReplicaState, VariantState
-from backends.fleet import DOOR
+from backends.fleet import DOOR, NODE_LABEL
+from backends.fleet.live import Node
 
 _NEVER_SEEN = VariantState()
+
+# Serve passes on why a replica did not start as a text with a traceback; ours, for people, stands in these.
+_BEGIN, _END = "«motley:", ":motley»"
 
 
 def variant_states(
@@ -28,6 +32,11 @@ def variant_states(
     }
 
 
+def node(name: str, labels: Mapping[str, str], resources: Mapping[str, float]) -> Node:
+    """`name`: Ray's id; `resources`: all that it has, in Ray's words."""
+    return Node(name, labels.get(NODE_LABEL, ""), resources.get("CPU", 0), int(resources.get("GPU", 0)))
+
+
 def lost(details: Mapping[str, Any]) -> set[str]:
     """The applications without a process that may answer what it was already asked. One that is
     being stopped finishes first; of one that is being deleted nothing is told any more."""
@@ -39,6 +48,11 @@ def lost(details: Mapping[str, Any]) -> set[str]:
     }
 
 
+def marked(message: str) -> str:
+    """What a replica says last, so that `variant_states` finds it in what Serve tells."""
+    return f"{_BEGIN}{message}{_END}"
+
+
 def _state(found: Mapping[str, Any], nodes: Mapping[str, str], before: VariantState) -> VariantState:
     replicas = _replicas(found)
     running = [replica for replica in replicas if replica["state"] == "RUNNING"]
@@ -47,13 +61,29 @@ def _state(found: Mapping[str, Any], nodes: Mapping[str, str], before: VariantSt
     return VariantState(
         readiness=_readiness(bool(running), bool(loading), failed, before.readiness),
         seconds=_age(loading) if loading and not running else before.seconds,
-        message="it could not start; the operator's log says why" if failed else "",
-        replicas=tuple(
-            ReplicaState(nodes.get(replica["node_id"], "unknown"), replica["pid"])
-            for replica in running or loading
-        ),
+        message=_last_words(found) if failed else "",
+        replicas=tuple(_replica(replica, nodes, before) for replica in running or loading),
         facts=before.facts,
+        pending=sum(replica["state"] == "STARTING" and not replica.get("pid") for replica in replicas),
     )
+
+
+def _replica(told: Mapping[str, Any], nodes: Mapping[str, str], before: VariantState) -> ReplicaState:
+    """With what it said of itself that does not change."""
+    machine, pid = told["node_id"], told["pid"]
+    new = ReplicaState("", pid, machine=machine)
+    known = next((one for one in before.replicas if (one.machine, one.pid) == (machine, pid)), new)
+    where = nodes.get(machine, "unknown")
+    return ReplicaState(where, pid, machine=machine, gpus=known.gpus, footprint=known.footprint)
+
+
+def _last_words(found: Mapping[str, Any]) -> str:
+    for deployment in found["deployments"].values():
+        _, began, rest = deployment.get("message", "").rpartition(_BEGIN)
+        message, ended, _ = rest.partition(_END)
+        if began and ended:
+            return str(message)
+    return "it could not start; the operator's log says why"
 
 
 def _readiness(running: bool, loading: bool, failed: bool, before: Readiness) -> Readiness:

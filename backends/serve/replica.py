@@ -1,5 +1,6 @@
 """The only Serve deployment class: a Ray shell around `Host`."""
 
+import asyncio
 import logging
 import os
 import sys
@@ -10,10 +11,14 @@ from typing import Any
 import ray
 from ray import serve
 
+from backends import footprint
+from backends.contract.engine import Vendor
+from backends.contract.errors import GatewayError
 from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import StreamTask, Task
 from backends.fleet import NODE_LABEL
 from backends.hosting import Spec, host
+from backends.serve.details import marked
 from backends.serve.hatch import Hatch
 from backends.serve.lane import Sending, Ticket
 
@@ -31,10 +36,19 @@ class Replica:
 
     async def __init__(self, spec: Spec) -> None:  # type: ignore[misc]  # Serve awaits it
         _log_to_stderr()
-        labels = ray.get_runtime_context().get_node_labels()
-        self._node = str(labels.get(NODE_LABEL, "unlabelled"))
-        self._host = host(spec)
-        await self._host.load()
+        context = ray.get_runtime_context()
+        self._node = str(context.get_node_labels().get(NODE_LABEL, "unlabelled"))
+        self._machine = str(context.get_node_id())
+        # Where a driver names its cards by something else than a number, Ray does so, too.
+        given = context.get_accelerator_ids().get("GPU", ())
+        self._gpus = tuple(int(gpu) for gpu in given if str(gpu).isdecimal())
+        self._vendor: Vendor = spec["vendor"] if spec["share"] else "cpu"
+        try:
+            self._host = host(spec)
+            await self._host.load()
+        except GatewayError as error:
+            # Serve tells it on as a text, to the door, too.
+            raise RuntimeError(marked(error.message)) from None
         self._origin = self._host.origin(self._node, os.getpid())
         self._hatch = Hatch(self.call)
         self._path = await self._hatch.start()
@@ -67,7 +81,20 @@ class Replica:
     async def state(self) -> VariantState:
         """This replica alone."""
         state = self._host.state(self._node, os.getpid())
-        return replace(state, replicas=(replace(state.replicas[0], hatch=self._path),))
+        (own,) = state.replicas
+        vram, ram = await asyncio.to_thread(self._measured)
+        own = replace(
+            own,
+            hatch=self._path,
+            machine=self._machine,
+            gpus=self._gpus,
+            footprint=replace(own.footprint, vram=vram, ram=ram),
+        )
+        return replace(state, replicas=(own,))
+
+    def _measured(self) -> tuple[int | None, int | None]:
+        pids = footprint.family(os.getpid())
+        return footprint.vram(pids, self._vendor), footprint.ram(pids)
 
     async def check_health(self) -> None:
         """Serve's hook. Raises when the engine cannot answer, and Serve replaces the replica."""

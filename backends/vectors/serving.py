@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, get
 
 from pydantic import BaseModel, Field
 
+from backends import torch_device
 from backends.contract.engine import GpuShare, Memory, ModelRef, Progress
 from backends.contract.errors import EngineFailed, InvalidRequest, ModelDown
 from backends.contract.results import Ranking, Vectors
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from backends.vectors.on_torch import OnTorch
 
 R = TypeVar("R")
-
-# What torch and its libraries take beside the model.
-LIBRARIES = 1_000_000_000
 
 
 class Before(BaseModel, extra="forbid"):
@@ -204,12 +202,16 @@ class ServingOnTorch(Serving):
     opens: ClassVar[Literal["Sentences", "Pairs"]]
 
     @classmethod
-    def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory:
-        """From what the folder says of itself. No weights if the model is not on this machine."""
+    def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory | None:
+        """From what the folder says of itself. None if the model is not on this machine."""
+        if model.path is None:
+            return None
         tokens, _ = options.batch(share)
-        weights = weights_bytes(model.path) if model.path else 0
+        dtype = options.dtype or ("float16" if share.share else "float32")
+        weights = weights_bytes(model.path, 4 if dtype == "float32" else 2)
         # Scores of attention are not kept, so how long a text is makes no difference.
-        return Memory(weights, tokens * folder.working(model.path, 0) + LIBRARIES)
+        working = tokens * folder.working(model.path, 0)
+        return Memory(weights, working, torch_device.overhead(share)) if weights else None
 
     def __init__(self, model: ModelRef, options: Options, share: GpuShare) -> None:
         super().__init__(model, options, share)

@@ -80,6 +80,19 @@ def utilization(options: Options, share: GpuShare) -> float:
     return round(part - headroom, 4)
 
 
+def headroom_bytes(options: Options, share: GpuShare) -> int:
+    """Of one GPU: what the share grants and vLLM does not count."""
+    if options.headroom is not None:
+        return int(options.headroom * share.vram)
+    return max(HEADROOM_BYTES, int(HEADROOM_PART * min(share.share, 1.0) * share.vram))
+
+
+def cache_width(options: Options) -> int:
+    """Bytes of a number in the cache."""
+    named = {name.removeprefix("--").replace("_", "-"): value for name, value in options.extra.items()}
+    return 1 if str(named.get("kv-cache-dtype", "")).startswith("fp8") else 2
+
+
 def _memory(options: Options, share: GpuShare) -> list[str]:
     if share.vendor == "cpu" or not share.share:
         size = options.kv_cache_memory_bytes or CPU_CACHE_BYTES

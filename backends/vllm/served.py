@@ -17,11 +17,11 @@ from pathlib import Path
 
 import aiohttp
 
+from backends import startlock
 from backends.child import Group
 from backends.contract.engine import Progress, Vendor
 from backends.contract.errors import ModelDown
 from backends.vllm import progress as log_lines
-from backends.vllm import startlock
 
 log = logging.getLogger(__name__)
 

@@ -130,6 +130,5 @@ def test_a_third_half_is_refused(folder: Path) -> None:
     (problem,) = json.loads(done.stdout)["problems"]
     assert problem["place"] == "models.third.place.share"
     assert problem["message"] == (
-        f"third, variant main: share 0.5 finds no room on node '{NODE}', "
-        f"which holds {HEARS} 0.5, {SPEAKS} 0.5"
+        f"third, variant main: needs 0.5 of a GPU on {NODE}; {HEARS} 0.5 and {SPEAKS} 0.5 fill it"
     )

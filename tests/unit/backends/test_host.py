@@ -2,12 +2,13 @@
 
 import asyncio
 import math
+import os
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
-from backends.contract.engine import GpuShare, ModelRef
+from backends.contract.engine import GpuShare, Memory, ModelRef, Progress
 from backends.contract.errors import (
     EngineFailed,
     InvalidRequest,
@@ -16,6 +17,7 @@ from backends.contract.errors import (
     Overloaded,
     SampleNeeded,
 )
+from backends.contract.state import Footprint
 from backends.contract.tasks import ChatTask, Sample, SpeakTask
 from backends.engines.fake import Fake
 from backends.host import Host, coalesce
@@ -213,3 +215,57 @@ async def test_an_engine_that_lacks_a_recording_asks_for_it() -> None:
     await host.load()
     with pytest.raises(SampleNeeded):
         await spoken(host, voice="voice_1", sample=Sample())
+
+
+HALF = GpuShare(0.5, "nvidia", 8 * 2**30)
+
+
+async def test_a_model_over_its_share_does_not_start() -> None:
+    host = Host(Fake(REF, Fake.Options(), HALF), share=HALF, estimate=lambda: Memory(3 * 2**30, 2**30, 2**29))
+    with pytest.raises(EngineFailed) as refused:
+        await host.load()
+    state = host.state("here", 1)
+    assert (state.readiness, state.message) == ("down", refused.value.message)
+    assert state.message == (
+        "the model needs about 4.5 GiB of the card (weights 3.0, working 1.0, overhead 0.5); "
+        "its share of 0.5 is 4.0 GiB"
+    )
+    assert state.replicas[0].footprint == Footprint(4 * 2**30, 9 * 2**29)
+
+
+@pytest.mark.parametrize(
+    ("share", "memory"),
+    [
+        (HALF, Memory(4 * 2**30)),
+        (HALF, None),
+        (GpuShare(0.5, "nvidia"), Memory(2**40)),  # the fleet does not say how large the card is
+        (GpuShare(), Memory(2**40)),  # the machine's own memory is not divided
+    ],
+)
+async def test_what_fits_or_is_not_known_starts(share: GpuShare, memory: Memory | None) -> None:
+    host = Host(Fake(REF, Fake.Options(), share), share=share, estimate=lambda: memory)
+    await host.load()
+    assert host.state("here", 1).ready
+
+
+async def test_on_one_card_they_load_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", f"test-{os.getpid()}")
+    loading: list[str] = []
+
+    class Slow(Fake):
+        async def load(self, progress: Progress) -> None:
+            loading.append("in")
+            await asyncio.sleep(0.05)
+            loading.append("out")
+
+    class Own(Slow):
+        locks = True
+
+    async def load(kind: type[Fake], share: GpuShare) -> None:
+        await Host(kind(REF, Fake.Options(), share), share=share).load()
+
+    await asyncio.gather(*(load(Slow, HALF) for _ in range(3)))
+    assert loading == ["in", "out"] * 3
+    loading.clear()
+    await asyncio.gather(load(Own, HALF), load(Own, HALF), load(Slow, GpuShare()))
+    assert loading[:3] == ["in"] * 3

@@ -12,6 +12,7 @@ from backends.fleet.load import load
 from backends.render.serve import serve_config
 
 FLEET = Path(__file__).parents[3] / "data" / "fleets" / "reference_shape.yaml"
+REFERENCE = Path(__file__).parents[4] / "deploy" / "fleets" / "reference.yaml"
 
 BAD = """\
 version: 1
@@ -36,18 +37,68 @@ def bad(tmp_path: Path) -> Path:
     return path
 
 
+def rows(printed: str) -> list[list[str]]:
+    """The cells of all tables, headings aside."""
+    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines() if "│" in line]
+
+
 def test_a_good_fleet_is_a_table_and_ok(app: typer.Typer) -> None:
     ran = CliRunner().invoke(app, ["check", str(FLEET)])
     assert ran.exit_code == 0, ran.output
     *_, last = ran.stdout.splitlines()
     assert last == "ok"
-    rows = [
-        [cell.strip() for cell in line.split("│")[1:-1]] for line in ran.stdout.splitlines() if "│" in line
-    ]
-    assert ["llama-3.3-70b", "chat", "canary", "fake", "khelben", "0.45", "1", "10 %", "llm, gpt-4o"] in rows
-    reranker = "BAAI/bge-reranker-large", "rerank", "main", "fake", "danilo, drizzt", "0.8", "0–2", "100 %"
-    assert [*reranker, "reranker"] in rows
-    assert len(rows) == 6
+    told = rows(ran.stdout)
+    canary = ["khelben", "0.45", "43.2 GiB", "0.0 GiB", "1", "10 %", "llm, gpt-4o"]
+    assert ["llama-3.3-70b", "chat", "canary", "fake", *canary] in told
+    reranker = ["danilo, drizzt", "0.8", "3.2 GiB", "0.0 GiB", "0–2", "100 %", "reranker"]
+    assert ["BAAI/bge-reranker-large", "rerank", "main", "fake", *reranker] in told
+    assert ["elminster", "0", "whisper-large-v3 0.5, xtts-v2 0.5", "0"] in told
+    assert ["khelben", "0", "llama-3.3-70b 0.5, llama-3.3-70b 0.45", "0.05"] in told
+    assert len(told) == 6 + 3
+
+
+def test_the_reference_fleet_fits_and_a_third_half_does_not(app: typer.Typer, tmp_path: Path) -> None:
+    ran = CliRunner().invoke(app, ["check", str(REFERENCE)])
+    assert ran.exit_code == 0, ran.output
+    nodes = {row[0]: row[4] for row in rows(ran.stdout) if len(row) > 4}
+    assert nodes == {
+        "llama-3.3-70b": "khelben",
+        "whisper-large-v3": "elminster",
+        "xtts-v2": "elminster",
+        "bge-large-en-v1.5": "drizzt",
+        "bge-reranker-large": "danilo",
+    }
+    fleet = yaml.safe_load(REFERENCE.read_text())
+    fleet["models"]["third"] = {**fleet["models"]["xtts-v2"], "aliases": []}
+    (tmp_path / "third.yaml").write_text(yaml.safe_dump(fleet, sort_keys=False))
+    ran = CliRunner().invoke(app, ["check", "--json", str(tmp_path / "third.yaml")])
+    assert ran.exit_code == 1
+    [problem] = json.loads(ran.stdout)["problems"]
+    assert problem["message"] == (
+        "third, variant main: needs 0.5 of a GPU on elminster; whisper-large-v3 0.5 and xtts-v2 0.5 fill it"
+    )
+    assert problem["hint"] == "lower a share to fit, add a node (count: 2), or start from 0 replicas"
+
+
+def test_a_model_over_its_share_is_told_with_figures(app: typer.Typer, tmp_path: Path) -> None:
+    fleet = yaml.safe_load(FLEET.read_text())
+    fleet["models"]["xtts-v2"]["options"] = {"needs": 5 * 2**30}
+    (tmp_path / "big.yaml").write_text(yaml.safe_dump(fleet, sort_keys=False))
+    ran = CliRunner().invoke(app, ["check", "--json", str(tmp_path / "big.yaml")])
+    assert ran.exit_code == 1
+    [problem] = json.loads(ran.stdout)["problems"]
+    assert problem["place"] == "models.xtts-v2.place.share"
+    assert problem["message"] == (
+        "xtts-v2, variant main: the model needs about 5.0 GiB of the card (weights 5.0); "
+        "its share of 0.5 is 4.0 GiB"
+    )
+    assert problem["hint"] == "a share of 0.63 holds it"
+
+
+def test_without_a_cluster_it_says_so(app: typer.Typer) -> None:
+    ran = CliRunner().invoke(app, ["check", "--cluster", "--address", "http://127.0.0.1:9", str(FLEET)])
+    assert ran.exit_code == 1
+    assert ran.stderr == "no dashboard of Ray answers at http://127.0.0.1:9\n"
 
 
 def test_a_good_fleet_for_programs(app: typer.Typer) -> None:
@@ -63,9 +114,23 @@ def test_a_good_fleet_for_programs(app: typer.Typer) -> None:
         "nodes": ["elminster"],
         "share": 0.5,
         "cpus": 0,
+        "granted": 4 * 2**30,
+        "estimated": 0,
         "replicas": [1, 3],
         "traffic": 100,
         "aliases": ["whisper", "whisper-1"],
+    }
+    assert len(answer["seats"]) == 5
+    assert answer["seats"][2] == {
+        "model": "whisper-large-v3",
+        "variant": "main",
+        "replica": 1,
+        "node": "elminster",
+        "machine": 1,
+        "gpus": [0],
+        "share": 0.5,
+        "granted": 4 * 2**30,
+        "estimated": 0,
     }
 
 

@@ -326,11 +326,6 @@ async def test_on_cards_it_cannot_use_it_says_so_and_runs_on_the_cpu(
     assert segments(await hear(fallen, speech))
 
 
-async def test_a_share_too_small_for_the_model_is_refused_before_loading() -> None:
-    with pytest.raises(EngineFailed, match=r"GiB of the card; its share of 0.5"):
-        await loaded(GpuShare(0.5, "nvidia", 2**29))
-
-
 async def test_a_compute_type_that_the_device_lacks_is_named() -> None:
     with pytest.raises(EngineFailed, match="float16"):
         await loaded(compute_type="int8_float16")

@@ -87,29 +87,29 @@ CASES = {
         two: {fake(place="{node: elminster, share: 0.2}")} # here
         three: {fake(place="{node: elminster, share: 0.4}")}
         """,
-        [("models.two.place.share", "two, variant main: share 0.2 finds no room on node 'elminster', which holds one 0.5, three 0.4", "lower a share, place it elsewhere, or start from 0 replicas")],
+        [("models.two.place.share", "two, variant main: needs 0.2 of a GPU on elminster; one 0.5 and three 0.4 leave 0.1 of one", "lower a share to fit, add a node (count: 2), or start from 0 replicas")],
     ),
     "replicas together": (
         f"one: {fake(place='{node: elminster, share: 0.4}', more=', scale: {replicas: [3, 3]}')} # here",
-        [("models.one.place.share", "one, variant main, replica 3: share 0.4 finds no room on node 'elminster', which holds one 0.4, one 0.4", "lower a share, place it elsewhere, or start from 0 replicas")],
+        [("models.one.place.share", "one, variant main, replica 3: needs 0.4 of a GPU on elminster; 2 × one 0.4 leave 0.2 of one", "lower a share to fit, add a node (count: 2), or start from 0 replicas")],
     ),
     "a share cannot span two GPUs": (
         f"one: {fake(place='{node: twin, share: 0.6}', more=', scale: {replicas: [3, 3]}')} # here",
-        [("models.one.place.share", "one, variant main, replica 3: share 0.6 finds no room on node 'twin', which holds one 0.6, one 0.6", "lower a share, place it elsewhere, or start from 0 replicas")],
+        [("models.one.place.share", "one, variant main, replica 3: needs 0.6 of a GPU on twin; 2 × one 0.6 leave 0.4 of one", "lower a share to fit, add a node (count: 2), or start from 0 replicas")],
     ),
     "whole GPUs are whole": (
         f"""\
         one: {fake(place="{node: twin, share: 2}")}
         two: {fake(place="{node: twin, share: 0.1}")} # here
         """,
-        [("models.two.place.share", "two, variant main: share 0.1 finds no room on node 'twin', which holds one 2", "lower a share, place it elsewhere, or start from 0 replicas")],
+        [("models.two.place.share", "two, variant main: needs 0.1 of a GPU on twin; one 2 fills it", "lower a share to fit, add a node (count: 2), or start from 0 replicas")],
     ),
     "cpus together": (
         f"""\
         one: {fake(place="{node: laptop, cpus: 1.5}")}
         two: {fake(place="{node: laptop, cpus: 1}")} # here
         """,
-        [("models.two.place.cpus", "two, variant main: 1 cpus find no room on node 'laptop', which has 0.5 left", "reserve fewer cpus, or place it elsewhere")],
+        [("models.two.place.cpus", "two, variant main: needs 1 cpus on laptop, which has 0.5 left", "reserve fewer cpus to fit, add a node (count: 2), or start from 0 replicas")],
     ),
     "variants without traffic": (
         """\

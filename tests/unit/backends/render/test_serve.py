@@ -128,7 +128,7 @@ def test_the_door_gets_the_whole_fleet_in_place(applications: dict[str, Any], fl
     door = deployment(applications["door"])
     assert Fleet.model_validate(json.loads(json.dumps(door["user_config"]))["fleet"]) == fleet
     assert door["max_ongoing_requests"] >= 10_000
-    assert door["ray_actor_options"] == {"num_cpus": 0}
+    assert door["ray_actor_options"] == {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
     assert "args" not in applications["door"]
 
 
@@ -151,3 +151,4 @@ def test_where_the_door_listens(fleet: Fleet) -> None:
     assert config["proxy_location"] == "EveryNode"
     door = deployment(config["applications"][-1])
     assert (door["num_replicas"], door["graceful_shutdown_timeout_s"]) == (3, 5)
+    assert door["ray_actor_options"] == {"num_cpus": 0}

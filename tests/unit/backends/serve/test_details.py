@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from backends.contract.state import Readiness, VariantState
-from backends.serve.details import lost, variant_states
+from backends.contract.state import Footprint, Readiness, ReplicaState, VariantState
+from backends.fleet.live import Node
+from backends.serve.details import lost, marked, node, variant_states
 
 NODES = {"node-1": "elminster"}
 
@@ -56,6 +57,33 @@ def test_where_it_runs_and_since_when() -> None:
 
 def test_a_failed_start_points_to_the_log() -> None:
     assert "log" in one(app(status="DEPLOY_FAILED")).message
+
+
+def test_a_replica_says_itself_why_it_did_not_start() -> None:
+    failed = app(status="DEPLOY_FAILED")
+    told = f'Error:\nray::Replica() (pid=1)\n  File "replica.py"\nRuntimeError: {marked("needs 5 GiB")}\n'
+    failed["deployments"]["Replica"]["message"] = told
+    assert one(failed).message == "needs 5 GiB"
+
+
+def test_replicas_without_a_process_are_pending() -> None:
+    assert one(app(replica("STARTING", pid=None), replica("STARTING", pid=None))).pending == 2
+    assert one(app(replica("RUNNING"), replica("STARTING", pid=None), status="RUNNING")).pending == 1
+    assert one(app(replica("STARTING"))).pending == 0
+
+
+def test_what_a_replica_said_of_itself_is_kept() -> None:
+    said = ReplicaState("elminster", 7, busy=3, machine="node-1", gpus=(1,), footprint=Footprint(5))
+    details = {"applications": {"a--main": app(replica("RUNNING"), replica("RUNNING", pid=8))}}
+    before = {"a--main": VariantState("ready", replicas=(said,))}
+    kept, new = variant_states(details, NODES, before)["a--main"].replicas
+    assert (kept.machine, kept.gpus, kept.footprint, kept.busy) == ("node-1", (1,), Footprint(5), 0)
+    assert (new.pid, new.gpus) == (8, ())
+
+
+def test_a_node_in_ray_s_words() -> None:
+    assert node("a", {"motley-node": "twin"}, {"CPU": 4.0, "GPU": 2.0}) == Node("a", "twin", 4, 2)
+    assert node("a", {}, {}) == Node("a", "", 0, 0)
 
 
 def test_only_a_variant_without_a_process_has_lost_what_it_was_asked() -> None:

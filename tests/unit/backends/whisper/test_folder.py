@@ -54,7 +54,7 @@ async def test_a_wrong_folder_is_named_for_what_it_lacks(
     folder = Path(shutil.copytree(made(), tmp_path / "model"))
     spoil(folder / "model.bin")
     model = ModelRef("m", "transcribe", f"file://{folder}", folder)
-    assert FasterWhisper.estimate(model, FasterWhisper.Options(), GpuShare()).weights == 0
+    assert FasterWhisper.estimate(model, FasterWhisper.Options(), GpuShare()) is None
     engine = FasterWhisper(model, FasterWhisper.Options(), GpuShare())
     with pytest.raises(EngineFailed) as failed:
         await engine.load(lambda *_: None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.vllm import startlock
+from backends import startlock
 
 
 def test_devices_are_what_the_runtime_sees() -> None:
@@ -48,7 +48,7 @@ async def test_one_who_gives_up_waiting_holds_nothing(tmp_path: Path) -> None:
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
-from backends.vllm import startlock
+from backends import startlock
 
 async def main():
     async with startlock.held("nvidia", ("0",), folder=Path(sys.argv[1])):

@@ -1,7 +1,7 @@
 """One start at a time on one GPU.
 
-vLLM measures the card's free memory while it starts; two that start together each count the other's
-growth as their own and take too little, or fail. The lock is a file per device, so it holds between
+An engine that measures the free memory of its card while it starts, as vLLM does, counts the growth of
+another as its own and takes too little, or fails. The lock is a file per device, so it holds between
 all processes of a node that see the same temporary directory, and falls with the process that has it.
 """
 
