@@ -6,13 +6,16 @@ from typing import Any, Literal
 
 # waiting: not placed yet · loading: its process reads weights · down: it died or failed to start
 Readiness = Literal["waiting", "loading", "ready", "down"]
+# open: after many failures nobody is let through · half-open: one is, to see
+Circuit = Literal["closed", "open", "half-open"]
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaState:
     """One process that hosts the variant. `busy` is the engine's own count of running tasks,
     `ongoing` what the host admitted (running), `queued` what waits for a place. `hatch`: the socket
-    by which a door on the same machine may ask it."""
+    by which a door on the same machine may ask it; `pulse`: where any door feels whether it lives
+    (`host:port`). `id`: its own, which no other process ever has."""
 
     node: str
     pid: int
@@ -20,6 +23,8 @@ class ReplicaState:
     queued: int = 0
     busy: int = 0
     hatch: str = ""
+    pulse: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,8 @@ class Origin:
 @dataclass(frozen=True, slots=True)
 class VariantState:
     """`progress` is 0…1 while loading, None when unknown; `seconds` is the time spent in
-    loading (so far, or in all once ready); `facts` come from the engine once loaded."""
+    loading (so far, or in all once ready); `facts` come from the engine once loaded. `circuit`: whether
+    requests are let through to it; `retry_s`: when to ask again, where it is down."""
 
     readiness: Readiness = "waiting"
     stage: str = ""
@@ -44,6 +50,8 @@ class VariantState:
     message: str = ""
     replicas: tuple[ReplicaState, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    circuit: Circuit = "closed"
+    retry_s: float = 2.0
 
     @property
     def ready(self) -> bool:

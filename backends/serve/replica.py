@@ -16,6 +16,7 @@ from backends.fleet import NODE_LABEL
 from backends.hosting import Spec, host
 from backends.serve.hatch import Hatch
 from backends.serve.lane import Sending, Ticket
+from backends.serve.pulse import Pulse
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
@@ -38,6 +39,10 @@ class Replica:
         self._origin = self._host.origin(self._node, os.getpid())
         self._hatch = Hatch(self.call)
         self._path = await self._hatch.start()
+        self._id = serve.get_replica_context().replica_tag
+        self._pulse = Pulse(self._id)
+        address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        self._felt = await self._pulse.start(address)
 
     async def call(self, task: Task[Any]) -> tuple[Origin, Any]:
         return self._origin, await self._host.call(task)
@@ -67,7 +72,8 @@ class Replica:
     async def state(self) -> VariantState:
         """This replica alone."""
         state = self._host.state(self._node, os.getpid())
-        return replace(state, replicas=(replace(state.replicas[0], hatch=self._path),))
+        reached = replace(state.replicas[0], hatch=self._path, pulse=self._felt, id=self._id)
+        return replace(state, replicas=(reached,))
 
     async def check_health(self) -> None:
         """Serve's hook. Raises when the engine cannot answer, and Serve replaces the replica."""
@@ -80,6 +86,8 @@ class Replica:
             await hatch.close()
         if host := getattr(self, "_host", None):
             await host.close()
+        if pulse := getattr(self, "_pulse", None):
+            await pulse.close()
 
 
 def _log_to_stderr() -> None:
