@@ -46,7 +46,7 @@ def _table(fleet: dict[str, Any]) -> Table:
                 model["task"],
                 label,
                 variant["engine"],
-                variant["state"],
+                _state(variant),
                 ", ".join(sorted({replica["node"] for replica in replicas})) or "–",
                 f"{variant['share']:g}" if variant["share"] else "–",
                 str(len(replicas)),
@@ -55,3 +55,8 @@ def _table(fleet: dict[str, Any]) -> Table:
                 f"{variant['seconds']:.1f} s",
             )
     return table
+
+
+def _state(variant: dict[str, Any]) -> str:
+    state, circuit = str(variant["state"]), variant["circuit"]
+    return state if circuit == "closed" else f"{state} (circuit {circuit})"

@@ -38,6 +38,7 @@ def _model(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[st
                 "progress": state.progress,
                 "seconds": round(state.seconds, 1),
                 "message": state.message,
+                "circuit": state.circuit,
                 "replicas": [
                     {
                         "node": replica.node,
