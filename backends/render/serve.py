@@ -4,7 +4,7 @@ for the front door. Does not import Ray."""
 from typing import Any, Literal
 
 from backends.fleet import DOOR, NODE_LABEL
-from backends.fleet.schema import Fleet, Place, Scale, app_name, size_in_bytes
+from backends.fleet.schema import Door, Fleet, Scale, app_name, size_in_bytes
 from backends.hosting import Spec
 
 # Serve's own limits never act: past them it holds requests back, or answers in plain text.
@@ -21,27 +21,27 @@ def serve_config(
     host: str = "127.0.0.1",
     port: int = 8000,
     proxies: Literal["HeadOnly", "EveryNode"] = "HeadOnly",
-    doors: int = 1,
-    drain_s: float = 30,
+    drain_s: float | None = None,
 ) -> dict[str, Any]:
     """The body of `PUT /api/serve/applications/`, JSON-able.
 
-    `host`, `port`: where the door listens; `doors`: its replicas; `drain_s`: how long a
-    stopping replica may finish what it runs.
+    `host`, `port`: where the door listens; `drain_s`: in the place of the fleet's.
     """
+    if drain_s is not None:
+        fleet = fleet.model_copy(update={"drain_s": drain_s})
     models = [
-        variant_application(fleet, model, variant, drain_s)
+        variant_application(fleet, model, variant)
         for model in fleet.models
         for variant in fleet.models[model].variants
     ]
     return {
         "proxy_location": proxies,
         "http_options": {"host": host, "port": port},
-        "applications": [*models, door_application(fleet, doors, drain_s)],
+        "applications": [*models, door_application(fleet)],
     }
 
 
-def variant_application(fleet: Fleet, model: str, variant: str, drain_s: float) -> dict[str, Any]:
+def variant_application(fleet: Fleet, model: str, variant: str) -> dict[str, Any]:
     """One model in one version. Reached by handle only, so it has no route."""
     one = fleet.models[model].variants[variant]
     deployment = {
@@ -49,14 +49,14 @@ def variant_application(fleet: Fleet, model: str, variant: str, drain_s: float) 
         "ray_actor_options": {
             "num_cpus": one.place.cpus,
             "num_gpus": one.place.share,
-            "label_selector": {NODE_LABEL: _selector(one.place)},
+            **_on(one.place.nodes),
         },
         **_replicas(one.scale),
         # The host queues and refuses, exactly and with our error: Serve's router must not hold
         # back what the host would refuse.
         "max_ongoing_requests": UNLIMITED,
         "max_queued_requests": -1,
-        **_stopping(drain_s),
+        **_stopping(fleet.drain_s),
         **_HEALTH,
     }
     return {
@@ -91,10 +91,10 @@ def spec(fleet: Fleet, model: str, variant: str) -> Spec:
     }
 
 
-def door_application(fleet: Fleet, doors: int, drain_s: float) -> dict[str, Any]:
+def door_application(fleet: Fleet) -> dict[str, Any]:
     """The fleet is the door's `user_config`: Serve hands a new one to the running processes."""
     user_config = {"fleet": fleet.model_dump(mode="json")}
-    deployment = {"name": "Door", **_light(doors, drain_s), "user_config": user_config}
+    deployment = {"name": "Door", **_light(fleet.door, fleet.drain_s), "user_config": user_config}
     return {
         "name": DOOR,
         "route_prefix": "/",
@@ -103,10 +103,11 @@ def door_application(fleet: Fleet, doors: int, drain_s: float) -> dict[str, Any]
     }
 
 
-def _selector(place: Place) -> str:
-    if len(place.nodes) == 1:
-        return place.nodes[0]
-    return f"in({','.join(place.nodes)})"
+def _on(nodes: tuple[str, ...]) -> dict[str, Any]:
+    """The option for the label that a node must have; none where it may be any."""
+    if not nodes:
+        return {}
+    return {"label_selector": {NODE_LABEL: nodes[0] if len(nodes) == 1 else f"in({','.join(nodes)})"}}
 
 
 def _replicas(scale: Scale) -> dict[str, Any]:
@@ -121,10 +122,10 @@ def _replicas(scale: Scale) -> dict[str, Any]:
     return {"autoscaling_config": autoscaling}
 
 
-def _light(replicas: int, drain_s: float) -> dict[str, Any]:
+def _light(door: Door, drain_s: float) -> dict[str, Any]:
     return {
-        "ray_actor_options": {"num_cpus": 0},
-        "num_replicas": replicas,
+        "ray_actor_options": {"num_cpus": 0, **_on(door.nodes)},
+        "num_replicas": door.replicas,
         "max_ongoing_requests": UNLIMITED,
         "max_queued_requests": -1,
         **_stopping(drain_s),
