@@ -1,7 +1,7 @@
 """Several Ray nodes on this machine, as in a house with several: one `ray start` for each node of a fleet.
 
-What a node has (its label, its cores, its GPUs) is declared, as the fleet says. Each has a loopback address
-of its own: Ray takes nodes of one address for one machine, and replaces 127.0.0.1 by one of the network's.
+What a node has (its label, its cores, its GPUs) is declared, as the fleet says. Each has a loopback address of
+its own: Ray takes nodes of one address for one machine, and replaces 127.0.0.1 by one of the network's.
 """
 
 import asyncio
@@ -88,10 +88,6 @@ class Nodes:
         )
         raylet.kill()
         return time.monotonic()
-
-    def terminate(self, name: str) -> None:
-        """SIGTERM to the node's `ray start`, as a pod that is to end gets it. Returns at once."""
-        self._starts[name].terminate()
 
     def deploy(self, fleet: Path) -> None:
         """`motley deploy`; returns once Serve has accepted it."""
