@@ -1,7 +1,7 @@
 """Several Ray nodes on this machine, as in a house with several: one `ray start` for each node of a fleet.
 
-What a node has (its label, its cores, its GPUs) is declared, as the fleet says. Each has a loopback address of
-its own: Ray takes nodes of one address for one machine, and replaces 127.0.0.1 by one of the network's.
+What a node has (its label, its cores, its GPUs) is declared, as the fleet says. Each has a loopback address
+of its own: 127.0.0.1 Ray would replace by one of the network's.
 """
 
 import asyncio
@@ -62,10 +62,11 @@ class Nodes:
         try:
             self._start_head(dashboard)
             self._until(lambda: self._alive() == {HEAD}, within)
+            # One after the other: Ray gives a node thirty seconds, whatever else starts beside it.
             for name in self.names:
                 if name != HEAD:
                     self.start(name)
-            self._until(lambda: self._alive() == set(map(self.kind, self.names)), within)
+                    self._until(lambda kind=self.kind(name): kind in self._alive(), within)
         except BaseException:
             self.close()
             raise
@@ -75,7 +76,9 @@ class Nodes:
         return self.names[name]
 
     def start(self, name: str) -> None:
-        """Returns at once. Also for one that was killed: it comes back as another node of its kind."""
+        """For one that was killed, too: it comes back as another node of its kind."""
+        if before := self._starts.get(name):
+            before.wait(60)
         self._ray(name, self._fleet.nodes[self.kind(name)], "--address", f"{self._address}:{self._gcs}")
 
     def kill(self, name: str) -> float:
