@@ -9,7 +9,7 @@ CLIENTS := .venv-clients/ready .venv-cohere/ready $(NODE)/ready
 FLEET  ?= deploy/fleets/embedded.yaml
 PORT   ?= 8000
 
-.PHONY: help up test test-all test-soak test-vllm test-torch test-xtts check openapi schema chat-fields render bench bench-audio bench-chat bench-vectors lock clean
+.PHONY: help up test test-all test-soak test-vllm test-torch test-xtts check openapi schema chat-fields render bench bench-audio bench-chat bench-fleet bench-vectors lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -58,6 +58,9 @@ bench-audio: $(VENV)/dev ## hearing and speaking through the door on Ray, beside
 
 bench-chat: $(VENV)/dev .venv-vllm/ready .venv-litellm/ready ## chat streams beside plain vLLM and LiteLLM
 	@$(BIN)/python -m bench.chat
+
+bench-fleet: $(VENV)/dev ## kill a node under load five times, and keep every core busy for ten minutes
+	@$(BIN)/python -m bench.fleet
 
 bench-vectors: $(VENV)/dev .venv-infinity/ready ## embeddings and reranking beside infinity (1.5 GB for its torch)
 	@$(BIN)/python -m bench.vectors

@@ -20,8 +20,8 @@ class Target:
     `timeout_s`: the longest the request may take, its fallbacks included; `alone_s`: the model's
     own part of that. `trouble`: why the variant cannot answer now, as far as is known; with
     `fallbacks` (models' own names) that is no failure yet. `single`: the variant has one replica,
-    never more. `sticky`: what the variant was chosen by. `passed`: the models that were asked in
-    vain before this one, and their errors' codes.
+    never more. `sticky`: what the variant was chosen by. `retried`: why it was asked a second time.
+    `passed`: the models that were asked in vain before this one, and their errors' codes.
     """
 
     app: str
@@ -37,6 +37,7 @@ class Target:
     fallbacks: tuple[str, ...] = ()
     single: bool = False
     sticky: str | None = None
+    retried: str | None = None
     passed: tuple[tuple[str, str], ...] = ()
 
     def alone(self) -> None:
@@ -48,10 +49,16 @@ class Target:
     def answered(self, by: Origin) -> None:
         self.node, self.fingerprint = by.node, by.fingerprint
 
+    def move(self, other: "Target", why: str) -> None:
+        """Be asked once more: at `other`, another variant of the same model, or at itself."""
+        self.app, self.variant, self.engine = other.app, other.variant, other.engine
+        self.node, self.fingerprint, self.single, self.retried = None, None, other.single, why
+
     def take(self, other: "Target", spent: float, passed: Sequence[tuple[str, str]]) -> None:
         """Become `other`, who answers after `spent` seconds in which the models of `passed` did not."""
         self.app, self.model, self.variant, self.engine = other.app, other.model, other.variant, other.engine
         self.node, self.fingerprint = other.node, other.fingerprint
+        self.retried = other.retried
         self.alone_s, self.passed = other.alone_s, tuple(passed)
         self.timeout_s = spent + other.alone_s
 
@@ -124,6 +131,21 @@ class Catalogue:
                 variant = _choose(ready, sticky)
             else:
                 trouble = _not_ready(public, _state(states, name, variant))
+        return self._made(name, variant, sticky, trouble)
+
+    def another(self, target: Target, states: Mapping[str, VariantState]) -> Target | None:
+        """Another variant of the same model that is ready, by weight; None where there is none."""
+        model = self.fleet.models.get(target.model)
+        weights = model.weights if model is not None else {}
+        ready = {
+            variant: weight
+            for variant, weight in weights.items()
+            if weight and variant != target.variant and _state(states, target.model, variant).ready
+        }
+        return self._made(target.model, _choose(ready, target.sticky), target.sticky) if ready else None
+
+    def _made(self, name: str, variant: str, sticky: str | None, trouble: NotReady | None = None) -> Target:
+        model = self.fleet.models[name]
         chosen, seconds = model.variants[variant], model.timeout_s
         return Target(
             app_name(name, variant), name, variant, chosen.engine, model.task, seconds,
@@ -160,7 +182,8 @@ def _state(states: Mapping[str, VariantState], model: str, variant: str) -> Vari
 
 def _not_ready(public: str, state: VariantState) -> NotReady:
     if state.readiness == "down":
-        return ModelDown(f"The model `{public}` is down" + (f": {state.message}" if state.message else ""))
+        why = f": {state.message}" if state.message else ""
+        return ModelDown(f"The model `{public}` is down{why}", retry_after=state.retry_s)
     if state.readiness == "waiting":
         return NotReady(f"The model `{public}` is waiting for its place")
     done = f", {state.progress:.0%} done" if state.progress is not None else ""

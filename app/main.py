@@ -38,7 +38,9 @@ from app.telemetry.logs import AccessLog
 from app.telemetry.metrics import Metered, Meters
 from app.telemetry.visit import Visits
 from app.upstream import Upstream
+from app.upstream.circuit import Circuits
 from app.upstream.fallback import Fallbacks
+from app.upstream.retry import Retries
 from app.upstream.samples import Samples
 from app.voices import Voices
 from backends.fleet.schema import Fleet
@@ -59,7 +61,8 @@ def create_app(settings: Settings, fleet: Fleet, upstream: Upstream) -> FastAPI:
     voices = Voices(settings.voices) if settings.voices else None
     if voices is not None:
         upstream = Samples(upstream, voices)
-    upstream = Fallbacks(upstream, catalogue)
+    # One attempt, a second one elsewhere, then another model: in this order from the inside out.
+    upstream = Fallbacks(Retries(Circuits(upstream), catalogue), catalogue)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -55,7 +55,7 @@ def _models(fleet: dict[str, Any]) -> Table:
                 model["task"],
                 label,
                 variant["engine"],
-                variant["state"],
+                _state(variant),
                 ", ".join(sorted({replica["node"] for replica in replicas})) or "–",
                 f"{variant['share']:g}" if variant["share"] else "–",
                 f"{len(replicas)}{waiting}",
@@ -98,3 +98,8 @@ def _size(count: int | None) -> str:
     if count is None:
         return "–"
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def _state(variant: dict[str, Any]) -> str:
+    state, circuit = str(variant["state"]), variant["circuit"]
+    return state if circuit == "closed" else f"{state} (circuit {circuit})"

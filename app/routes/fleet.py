@@ -48,6 +48,7 @@ def _model(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[st
                 "seconds": round(state.seconds, 1),
                 "message": state.message,
                 "pending": state.pending,
+                "circuit": state.circuit,
                 "replicas": [
                     {
                         "node": replica.node,

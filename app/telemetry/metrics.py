@@ -11,6 +11,7 @@ from backends.contract.state import VariantState
 
 _WHERE = ("verb", "model", "variant")
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_CIRCUIT = {"closed": 0, "half-open": 0.5, "open": 1}
 
 
 class Meters:
@@ -37,6 +38,9 @@ class Meters:
             ("verb", "model", "fallback", "reason"),
             registry=registry,
         )
+        self.retries = Counter(
+            "motley_retries", "Requests asked once more, elsewhere.", (*_WHERE, "reason"), registry=registry
+        )
         self.ready = Gauge("motley_variant_ready", "1 when it serves.", ("app",), registry=registry)
         self.busy = Gauge("motley_variant_busy", "Tasks its engines work on.", ("app",), registry=registry)
         self.queued = Gauge("motley_variant_queued", "Tasks that wait.", ("app",), registry=registry)
@@ -44,6 +48,12 @@ class Meters:
             "motley_replica_memory_bytes",
             "Of a replica: granted of a card, estimated, really taken of cards (vram) and the machine (ram).",
             ("app", "node", "pid", "of"),
+            registry=registry,
+        )
+        self.circuit = Gauge(
+            "motley_variant_circuit",
+            "1 while it is left alone after many failures, 0.5 while one request tries it.",
+            ("app",),
             registry=registry,
         )
 
@@ -57,6 +67,8 @@ class Meters:
         self.seconds.labels(*where).observe(visit.elapsed())
         for model, reason in target.passed:
             self.fallbacks.labels(target.task, model, target.model, reason).inc()
+        if target.retried is not None:
+            self.retries.labels(*where, target.retried).inc()
         if visit.first is not None:
             self.first.labels(*where).observe(visit.first - visit.started)
         if visit.usage.prompt_tokens:
@@ -68,12 +80,13 @@ class Meters:
 
     def render(self, states: Mapping[str, VariantState]) -> bytes:
         """Prometheus' text format."""
-        for gauge in (self.ready, self.busy, self.queued, self.memory):
+        for gauge in (self.ready, self.busy, self.queued, self.memory, self.circuit):
             gauge.clear()
         for app, state in states.items():
             self.ready.labels(app).set(state.ready)
             self.busy.labels(app).set(sum(replica.busy for replica in state.replicas))
             self.queued.labels(app).set(sum(replica.queued for replica in state.replicas))
+            self.circuit.labels(app).set(_CIRCUIT[state.circuit])
             for replica in state.replicas:
                 for of, size in asdict(replica.footprint).items():
                     if size is not None:

@@ -99,5 +99,7 @@ def _sign(visit: Visit, headers: MutableHeaders) -> None:
             headers["x-motley-node"] = visit.target.node
         if visit.target.fingerprint is not None:
             headers["x-motley-fingerprint"] = visit.target.fingerprint
+        if visit.target.retried is not None:
+            headers["x-motley-retry"] = visit.target.retried
         if visit.target.passed:
             headers["x-motley-fallback"] = visit.target.model

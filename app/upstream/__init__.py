@@ -50,6 +50,23 @@ class Upstream(Protocol):
         ...
 
 
+async def begun(
+    upstream: Upstream, target: Target, task: StreamTask[C]
+) -> tuple[list[C], AsyncGenerator[C, None]]:
+    """What must exist of a stream before the answer is bound to whoever gives it, and the rest: the first
+    item, or all of them where it goes out as one document. One that fails is closed."""
+    source, items = upstream.stream(target, task), list[C]()
+    try:
+        async for item in source:
+            items.append(item)
+            if not task.whole:
+                break
+    except BaseException:
+        await source.aclose()
+        raise
+    return items, source
+
+
 class Layer:
     """An upstream over an upstream: it carries tasks in a way of its own, and passes the rest on."""
 

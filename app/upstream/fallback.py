@@ -6,10 +6,11 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from app.catalogue import Catalogue, Target
-from app.upstream import Layer, Upstream
+from app.upstream import Layer, Upstream, begun
 from backends.contract.errors import GatewayError, UpstreamTimeout
 from backends.contract.tasks import AnyTask, ChatTask, StreamTask, Task
 
@@ -43,25 +44,12 @@ class Fallbacks(Layer):
         return self._stream(target, task) if target.fallbacks else self._upstream.stream(target, task)
 
     async def _stream(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
-        begun, rest = await self._ask(target, task, self._begin)
+        items, rest = await self._ask(target, task, partial(begun, self._upstream))
         async with aclosing(rest):
-            for item in begun:
+            for item in items:
                 yield item
             async for item in rest:
                 yield item
-
-    async def _begin(self, target: Target, task: StreamTask[C]) -> tuple[list[C], AsyncGenerator[C, None]]:
-        """What must exist before the answer is this model's, and the rest of its stream."""
-        source, begun = self._upstream.stream(target, task), list[C]()
-        try:
-            async for item in source:
-                begun.append(item)
-                if not task.whole:
-                    break
-        except BaseException:
-            await source.aclose()
-            raise
-        return begun, source
 
     async def _ask(self, target: Target, task: T, attempt: Attempt[T, R]) -> R:
         began = time.perf_counter()

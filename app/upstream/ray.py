@@ -7,22 +7,22 @@ derives from `RayTaskError` *and* from ours, and its text is the remote tracebac
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
 from ray.serve.handle import DeploymentHandle
 
 from app.catalogue import Target
-from backends.contract.errors import EngineFailed, GatewayError, ModelDown, NotReady, Overloaded
+from app.upstream.watch import REPORT_S, Watch
+from backends.contract.errors import EngineFailed, GatewayError, ModelDown, Overloaded
 from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import AnyTask, StreamTask, Task
 from backends.fleet.live import Node
-from backends.serve.details import lost, node, variant_states
+from backends.serve.details import node
 from backends.serve.hatch import Hatches, Shut
 from backends.serve.lane import Lane
 
@@ -32,8 +32,6 @@ C = TypeVar("C")
 # Serve's gRPC transport refuses messages over 4 MiB: what may come near that goes through the
 # object store. Below, gRPC is quicker.
 BY_REFERENCE_ABOVE = 1 << 20
-POLL_S = 0.5
-REPORT_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +41,7 @@ class RayUpstream:
 
     def __init__(self) -> None:
         self._handles: dict[tuple[str, str, bool], Any] = {}
-        self._watch = Watch(self._report)
+        self._watch = Watch(self._report, _details, _nodes)
         self._lane = Lane()
         self._hatches = Hatches()
 
@@ -62,18 +60,17 @@ class RayUpstream:
     async def inspect(self) -> Mapping[str, VariantState]:
         """`states` with the live figures of the replicas, which are asked now."""
         ready = [app for app, state in self._watch.states.items() if state.ready]
-        await asyncio.gather(*(self._watch.ask(app, all_of_them=True) for app in ready))
+        await asyncio.gather(*(self._watch.ask(app) for app in ready))
         return self._watch.states
 
     def nodes(self) -> Sequence[Node]:
         return self._watch.nodes
 
-    async def _report(self, app: str, all_of_them: bool) -> list[VariantState]:
-        """Of one replica, as soon as there is one; or of those that are known."""
-        handle = self._handle(app, "state", False)
-        if all_of_them:
-            return await handle.broadcast("state").results_async()  # type: ignore[no-any-return]
-        return [await handle.remote()]
+    async def _report(self, app: str) -> list[VariantState]:
+        """Of each replica that answers, its own."""
+        asked = self._handle(app, "state", False).broadcast("state")
+        told = await asked.results_async(timeout_s=REPORT_S, return_exceptions=True)
+        return [report for report in told if isinstance(report, VariantState)]
 
     async def call(self, target: Target, task: Task[R]) -> R:
         hatch = self._watch.hatch(target.app) if target.single and not _heavy(task) else None
@@ -102,18 +99,26 @@ class RayUpstream:
     async def stream(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
         ticket = self._lane.ticket()
         response = self._handle(target.app, "stream", _heavy(task)).remote(task, ticket)
+
+        def drop() -> None:
+            # A machine that vanished closes nothing: what waits for it would wait on.
+            self._lane.done(ticket)
+            with suppress(Exception):  # as in `_ended`
+                response.cancel()
+
         try:
             target.node, items, beside = await self._watch.while_up(target.app, anext(response))
-            for item in items:
-                yield item
-            if beside:
-                async with aclosing(self._lane.items(ticket)) as later:
-                    async for items in later:
-                        for item in items:
-                            yield item
-            async for _, items, _ in response:  # or what it failed of
+            with self._watch.when_down(target.app, drop):
                 for item in items:
                     yield item
+                if beside:
+                    async with aclosing(self._lane.items(ticket)) as later:
+                        async for items in later:
+                            for item in items:
+                                yield item
+                async for _, items, _ in response:  # or what it failed of
+                    for item in items:
+                        yield item
         except StopAsyncIteration:
             return
         except BaseException as error:
@@ -151,117 +156,19 @@ def _mapped(error: Exception) -> Exception:
         return error.cause
     if isinstance(error, BackPressureError):
         return Overloaded("the model is at capacity; try again shortly")
-    if isinstance(error, (RayActorError, DeploymentUnavailableError)):
+    # The last: what we cancelled ourselves, because the model is down, and nobody left.
+    if isinstance(error, (RayActorError, DeploymentUnavailableError, RequestCancelledError)):
         return ModelDown("the model's process ended during the request; it is being restarted")
     log.error("a call to a replica failed", exc_info=error)
     return EngineFailed("the engine failed on this request")
 
 
-class Watch:
-    """The last known state of every variant: what Serve's controller says, and what a replica
-    reports of itself when it comes up.
-
-    When the controller does not answer, the last word stands and requests go on.
-    """
-
-    def __init__(self, report: Callable[[str, bool], Awaitable[list[VariantState]]]) -> None:
-        self.states: dict[str, VariantState] = {}
-        self._report = report
-        self._down: dict[str, asyncio.Event] = {}
-        self.nodes: tuple[Node, ...] = ()
-        self._kinds: dict[str, str] = {}  # by Ray's node id, of dead ones too
-        self._hatches: dict[int, str] = {}
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-
-    async def while_up(self, app: str, answer: Awaitable[R]) -> R:
-        """Await an answer, but not past the death of the variant's last replica: Serve's router
-        would hold the request until another comes up, however long that takes.
-
-        Raises NotReady or ModelDown."""
-        work = asyncio.ensure_future(answer)
-        down = asyncio.ensure_future(self._down.setdefault(app, asyncio.Event()).wait())
-        try:
-            await asyncio.wait({work, down}, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                return work.result()
-            if app in self.states and self.states[app].readiness != "down":
-                raise NotReady("the model is loading")
-            raise ModelDown("the model is down; it is being restarted")
-        finally:
-            down.cancel()
-            work.cancel()
-
-    def hatch(self, app: str) -> str | None:
-        """Where the only replica of a variant can be asked, if it is on this machine."""
-        replicas = self.states[app].replicas if app in self.states else ()
-        return self._hatches.get(replicas[0].pid) if len(replicas) == 1 else None
-
-    async def ask(self, app: str, *, all_of_them: bool = False) -> None:
-        """Take in what one replica of a variant reports, or what all do. A silent one changes nothing."""
-        try:
-            reports = await asyncio.wait_for(self._report(app, all_of_them), REPORT_S)
-        except Exception:
-            log.warning("a replica did not report", extra={"app": app})
-            return
-        for report in reports if app in self.states else ():
-            known, (reporter,) = self.states[app], report.replicas
-            self._hatches[reporter.pid] = reporter.hatch
-            others = tuple(
-                replica
-                for replica in known.replicas
-                if (replica.machine, replica.pid) != (reporter.machine, reporter.pid)
-            )
-            self.states[app] = replace(
-                known, replicas=(reporter, *others), facts=report.facts, seconds=report.seconds
-            )
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._look()
-            except Exception:
-                log.exception("the Serve controller does not answer; its last word stands")
-            await asyncio.sleep(POLL_S)
-
-    async def _look(self) -> None:
-        details = await _details()
-        before = {app: _serving(state) for app, state in self.states.items()}
-        states = variant_states(details, self._kinds, self.states)
-        strange = any(replica.machine not in self._kinds for s in states.values() for replica in s.replicas)
-        # Why a replica waits depends on which nodes there are at this moment.
-        if strange or any(state.pending for state in states.values()):
-            await self._count_nodes()
-            states = variant_states(details, self._kinds, self.states)
-        self.states = states
-        gone = lost(details)
-        for app in states:
-            down = self._down.setdefault(app, asyncio.Event())
-            if app in gone:
-                down.set()
-            else:
-                down.clear()
-        # Other processes may know other facts: an update brings them while the variant stays ready.
-        for app in [app for app, state in states.items() if _serving(state) - before.get(app, set())]:
-            await self.ask(app)
-
-    async def _count_nodes(self) -> None:
-        found = await asyncio.to_thread(ray.nodes)
-        told = {one["NodeID"]: node(one["NodeID"], one["Labels"], one["Resources"]) for one in found}
-        self._kinds |= {name: one.kind or "unlabelled" for name, one in told.items()}
-        self.nodes = tuple(told[one["NodeID"]] for one in found if one["Alive"])
-
-
-def _serving(state: VariantState) -> set[int]:
-    """The processes of a variant that is ready."""
-    return {replica.pid for replica in state.replicas} if state.ready else set()
+async def _nodes() -> tuple[dict[str, str], tuple[Node, ...]]:
+    """(Ray's node id → the fleet's name for that kind of node, of dead ones too; those that live)."""
+    found = await asyncio.to_thread(ray.nodes)
+    told = {one["NodeID"]: node(one["NodeID"], one["Labels"], one["Resources"]) for one in found}
+    kinds = {name: one.kind or "unlabelled" for name, one in told.items()}
+    return kinds, tuple(told[one["NodeID"]] for one in found if one["Alive"])
 
 
 async def _details() -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 # waiting: not placed yet · loading: its process reads weights · down: it died or failed to start
 Readiness = Literal["waiting", "loading", "ready", "down"]
+# open: after many failures nobody is let through · half-open: one is, to see
+Circuit = Literal["closed", "open", "half-open"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,9 @@ class Footprint:
 class ReplicaState:
     """One process that hosts the variant. `busy` is the engine's own count of running tasks,
     `ongoing` what the host admitted (running), `queued` what waits for a place. `hatch`: the socket
-    by which a door on the same machine may ask it. `machine`: the node's id; `gpus`: which of its cards
-    the replica was given, from 0."""
+    by which a door on the same machine may ask it; `pulse`: where any door feels whether it lives
+    (`host:port`). `id`: its own, which no other process ever has. `machine`: the node's id; `gpus`: which
+    of its cards the replica was given, from 0."""
 
     node: str
     pid: int
@@ -36,6 +39,8 @@ class ReplicaState:
     machine: str = ""
     gpus: tuple[int, ...] = ()
     footprint: Footprint = field(default_factory=Footprint)
+    pulse: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,8 @@ class Origin:
 class VariantState:
     """`progress` is 0…1 while loading, None when unknown; `seconds` is the time spent in
     loading (so far, or in all once ready); `facts` come from the engine once loaded. `pending`: replicas
-    that have no process yet, because they wait for a place or were just asked for."""
+    that have no process yet, because they wait for a place or were just asked for. `circuit`: whether
+    requests are let through to it; `retry_s`: when to ask again, where it is down."""
 
     readiness: Readiness = "waiting"
     stage: str = ""
@@ -62,6 +68,8 @@ class VariantState:
     replicas: tuple[ReplicaState, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     pending: int = 0
+    circuit: Circuit = "closed"
+    retry_s: float = 2.0
 
     @property
     def ready(self) -> bool:

@@ -16,7 +16,7 @@ RESERVED = frozenset(
 def agree(fleet: Fleet) -> list[Finding]:
     """Everything that contradicts something else; empty for a fleet that can be deployed."""
     placed = list(_places(fleet))
-    found = [*_names(fleet), *_addresses(fleet), *_traffic(fleet), *_fallbacks(fleet), *placed]
+    found = [*_names(fleet), *_addresses(fleet), *_traffic(fleet), *_fallbacks(fleet), *_door(fleet), *placed]
     # Where a variant fits nowhere by itself, saying that the whole does not fit adds nothing.
     return found if placed else [*found, *crowding(fleet)]
 
@@ -128,6 +128,14 @@ def _circle(fleet: Fleet, name: str, other: str) -> list[str]:
 def _even(model: Model) -> str:
     first, *others = model.variants
     return "{" + ", ".join([f"{first}: 100", *(f"{other}: 0" for other in others)]) + "}"
+
+
+def _door(fleet: Fleet) -> Iterator[Finding]:
+    several = not isinstance(fleet.door.node, str)
+    for index, label in enumerate(fleet.door.nodes):
+        if label not in fleet.nodes:
+            at: Path = ("door", "node", index) if several else ("door", "node")
+            yield Finding(at, f"there is no node '{label}'", did_you_mean(label, fleet.nodes))
 
 
 def _places(fleet: Fleet) -> Iterator[Finding]:

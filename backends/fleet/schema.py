@@ -62,20 +62,27 @@ def _one_or_several(node: Any) -> str:
     return "several" if isinstance(node, list | tuple) else "one"
 
 
+# Discriminated, so that a bad name in a list is not also "not a string".
+Kinds = Annotated[
+    Annotated[Name, Tag("one")] | Annotated[tuple[Name, ...], Field(min_length=1), Tag("several")],
+    Discriminator(_one_or_several),
+]
+
+
+def _listed(kinds: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (kinds,) if isinstance(kinds, str) else kinds
+
+
 class Place(Strict):
     """Where a variant runs: one kind of node, or any of several."""
 
-    # Discriminated, so that a bad name in a list is not also "not a string".
-    node: Annotated[
-        Annotated[Name, Tag("one")] | Annotated[tuple[Name, ...], Field(min_length=1), Tag("several")],
-        Discriminator(_one_or_several),
-    ] = Field(description="A key of `nodes`, or a list of them: any of those.")
+    node: Kinds = Field(description="A key of `nodes`, or a list of them: any of those.")
     share: Number = Field(0, ge=0, description="A fraction of one GPU, or a whole number of GPUs.")
     cpus: Number = Field(0, ge=0, description="CPU cores to reserve; 0 reserves none.")
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        return (self.node,) if isinstance(self.node, str) else self.node
+        return _listed(self.node)
 
     @model_validator(mode="after")
     def _fraction_or_whole(self) -> "Place":
@@ -163,10 +170,27 @@ class Model(Strict):
         return {next(iter(self.variants)): 100}
 
 
+class Door(Strict):
+    """The front door: how many processes, and where."""
+
+    replicas: Whole = Field(1, ge=1, le=100, description="Two or more, so that one may end or be replaced.")
+    node: Kinds | None = Field(
+        None, description="A key of `nodes`, or a list of them. None: any node, that of a model too."
+    )
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return _listed(self.node or ())
+
+
 class Fleet(Strict):
     """The whole file."""
 
     version: Literal[1]
+    door: Door = Door()
+    drain_s: Number = Field(
+        30, gt=0, description="How long a process that stops may finish what it runs, in seconds."
+    )
     nodes: dict[Name, Node] = Field(min_length=1)
     models: dict[PublicName, Model] = Field(min_length=1)
 

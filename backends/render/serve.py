@@ -4,7 +4,7 @@ for the front door. Does not import Ray."""
 from typing import Any, Literal
 
 from backends.fleet import DOOR, NODE_LABEL
-from backends.fleet.schema import Fleet, Place, Scale, app_name
+from backends.fleet.schema import Door, Fleet, Scale, app_name
 from backends.hosting import Spec
 
 # Serve's own limits never act: past them it holds requests back, or answers in plain text.
@@ -24,27 +24,27 @@ def serve_config(
     host: str = "127.0.0.1",
     port: int = 8000,
     proxies: Literal["HeadOnly", "EveryNode"] = "HeadOnly",
-    doors: int = 1,
-    drain_s: float = 30,
+    drain_s: float | None = None,
 ) -> dict[str, Any]:
     """The body of `PUT /api/serve/applications/`, JSON-able.
 
-    `host`, `port`: where the door listens; `doors`: its replicas; `drain_s`: how long a
-    stopping replica may finish what it runs.
+    `host`, `port`: where the door listens; `drain_s`: in the place of the fleet's.
     """
+    if drain_s is not None:
+        fleet = fleet.model_copy(update={"drain_s": drain_s})
     models = [
-        variant_application(fleet, model, variant, drain_s)
+        variant_application(fleet, model, variant)
         for model in fleet.models
         for variant in fleet.models[model].variants
     ]
     return {
         "proxy_location": proxies,
         "http_options": {"host": host, "port": port},
-        "applications": [*models, door_application(fleet, doors, drain_s, proxies == "HeadOnly")],
+        "applications": [*models, door_application(fleet, on_head=proxies == "HeadOnly")],
     }
 
 
-def variant_application(fleet: Fleet, model: str, variant: str, drain_s: float) -> dict[str, Any]:
+def variant_application(fleet: Fleet, model: str, variant: str) -> dict[str, Any]:
     """One model in one version. Reached by handle only, so it has no route."""
     one = fleet.models[model].variants[variant]
     deployment = {
@@ -52,14 +52,14 @@ def variant_application(fleet: Fleet, model: str, variant: str, drain_s: float) 
         "ray_actor_options": {
             "num_cpus": one.place.cpus,
             "num_gpus": one.place.share,
-            "label_selector": {NODE_LABEL: _selector(one.place)},
+            **_on(one.place.nodes),
         },
         **_replicas(one.scale),
         # The host queues and refuses, exactly and with our error: Serve's router must not hold
         # back what the host would refuse.
         "max_ongoing_requests": UNLIMITED,
         "max_queued_requests": -1,
-        **_stopping(drain_s),
+        **_stopping(fleet.drain_s),
         **_HEALTH,
     }
     return {
@@ -94,13 +94,13 @@ def spec(fleet: Fleet, model: str, variant: str) -> Spec:
     }
 
 
-def door_application(fleet: Fleet, doors: int, drain_s: float, on_head: bool) -> dict[str, Any]:
+def door_application(fleet: Fleet, *, on_head: bool) -> dict[str, Any]:
     """The fleet is the door's `user_config`: Serve hands a new one to the running processes.
 
-    `on_head`: beside the only proxy, which then reaches it by loopback."""
+    `on_head`: unless the fleet says where, beside the only proxy, which then reaches it by loopback."""
     user_config = {"fleet": fleet.model_dump(mode="json")}
-    deployment = {"name": "Door", **_light(doors, drain_s), "user_config": user_config}
-    if on_head:
+    deployment = {"name": "Door", **_light(fleet.door, fleet.drain_s), "user_config": user_config}
+    if on_head and not fleet.door.nodes:
         deployment["ray_actor_options"] |= {"resources": {HEAD: 0.001}}
     return {
         "name": DOOR,
@@ -110,10 +110,11 @@ def door_application(fleet: Fleet, doors: int, drain_s: float, on_head: bool) ->
     }
 
 
-def _selector(place: Place) -> str:
-    if len(place.nodes) == 1:
-        return place.nodes[0]
-    return f"in({','.join(place.nodes)})"
+def _on(nodes: tuple[str, ...]) -> dict[str, Any]:
+    """The option for the label that a node must have; none where it may be any."""
+    if not nodes:
+        return {}
+    return {"label_selector": {NODE_LABEL: nodes[0] if len(nodes) == 1 else f"in({','.join(nodes)})"}}
 
 
 def _replicas(scale: Scale) -> dict[str, Any]:
@@ -128,10 +129,10 @@ def _replicas(scale: Scale) -> dict[str, Any]:
     return {"autoscaling_config": autoscaling}
 
 
-def _light(replicas: int, drain_s: float) -> dict[str, Any]:
+def _light(door: Door, drain_s: float) -> dict[str, Any]:
     return {
-        "ray_actor_options": {"num_cpus": 0},
-        "num_replicas": replicas,
+        "ray_actor_options": {"num_cpus": 0, **_on(door.nodes)},
+        "num_replicas": door.replicas,
         "max_ongoing_requests": UNLIMITED,
         "max_queued_requests": -1,
         **_stopping(drain_s),

@@ -5,7 +5,7 @@ keys without a value are left out there.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from backends.contract.state import Readiness, ReplicaState, VariantState
@@ -17,16 +17,22 @@ _NEVER_SEEN = VariantState()
 # Serve passes on why a replica did not start as a text with a traceback; ours, for people, stands in these.
 _BEGIN, _END = "«motley:", ":motley»"
 
+# Of replicas that take requests, or will in a moment: on a node that is being drained, while Serve changes
+# what it told them, and while its controller, started anew, finds them again.
+_SERVING = ("RUNNING", "PENDING_MIGRATION", "UPDATING", "RECOVERING")
+
 
 def variant_states(
     details: Mapping[str, Any],
     nodes: Mapping[str, str],
     before: Mapping[str, VariantState],
+    fallen: Collection[str] = (),
 ) -> dict[str, VariantState]:
     """State per application. `nodes`: Ray's node id → the fleet's name; `before`: the last answer,
-    which tells a variant that died from one that never lived."""
+    which tells a variant that died from one that never lived; `fallen`: ids of replicas that are known
+    to be gone, which Serve finds out by itself some seconds later."""
     return {
-        app: _state(found, nodes, before.get(app, _NEVER_SEEN))
+        app: _state(found, nodes, before.get(app, _NEVER_SEEN), fallen)
         for app, found in details["applications"].items()
         if app != DOOR
     }
@@ -37,14 +43,14 @@ def node(name: str, labels: Mapping[str, str], resources: Mapping[str, float]) -
     return Node(name, labels.get(NODE_LABEL, ""), resources.get("CPU", 0), int(resources.get("GPU", 0)))
 
 
-def lost(details: Mapping[str, Any]) -> set[str]:
+def lost(details: Mapping[str, Any], fallen: Collection[str] = ()) -> set[str]:
     """The applications without a process that may answer what it was already asked. One that is
     being stopped finishes first; of one that is being deleted nothing is told any more."""
     return {
         app
         for app, found in details["applications"].items()
         if found["status"] != "DELETING"
-        and not any(replica["state"] in ("RUNNING", "STOPPING") for replica in _replicas(found))
+        and not any(replica["state"] in (*_SERVING, "STOPPING") for replica in _replicas(found, fallen))
     }
 
 
@@ -53,16 +59,30 @@ def marked(message: str) -> str:
     return f"{_BEGIN}{message}{_END}"
 
 
-def _state(found: Mapping[str, Any], nodes: Mapping[str, str], before: VariantState) -> VariantState:
-    replicas = _replicas(found)
-    running = [replica for replica in replicas if replica["state"] == "RUNNING"]
+def replica_ids(details: Mapping[str, Any]) -> set[str]:
+    """Of every replica that Serve names, whatever it does."""
+    return {
+        replica["replica_id"]
+        for found in details["applications"].values()
+        for replica in _replicas(found, ())
+        if "replica_id" in replica
+    }
+
+
+def _state(
+    found: Mapping[str, Any], nodes: Mapping[str, str], before: VariantState, fallen: Collection[str]
+) -> VariantState:
+    replicas = _replicas(found, fallen)
+    running = [replica for replica in replicas if replica["state"] in _SERVING]
     loading = [replica for replica in replicas if replica["state"] == "STARTING" and replica.get("pid")]
     failed = found["status"] == "DEPLOY_FAILED"
     return VariantState(
         readiness=_readiness(bool(running), bool(loading), failed, before.readiness),
         seconds=_age(loading) if loading and not running else before.seconds,
         message=_last_words(found) if failed else "",
-        replicas=tuple(_replica(replica, nodes, before) for replica in running or loading),
+        replicas=tuple(
+            _replica(replica, nodes, before) for replica in running or loading if replica.get("pid")
+        ),
         facts=before.facts,
         pending=sum(replica["state"] == "STARTING" and not replica.get("pid") for replica in replicas),
     )
@@ -70,11 +90,16 @@ def _state(found: Mapping[str, Any], nodes: Mapping[str, str], before: VariantSt
 
 def _replica(told: Mapping[str, Any], nodes: Mapping[str, str], before: VariantState) -> ReplicaState:
     """With what it said of itself that does not change."""
-    machine, pid = told["node_id"], told["pid"]
-    new = ReplicaState("", pid, machine=machine)
-    known = next((one for one in before.replicas if (one.machine, one.pid) == (machine, pid)), new)
-    where = nodes.get(machine, "unknown")
-    return ReplicaState(where, pid, machine=machine, gpus=known.gpus, footprint=known.footprint)
+    own, machine = told.get("replica_id", ""), told["node_id"]
+    known = next((one for one in before.replicas if one.id == own), ReplicaState("", 0))
+    return ReplicaState(
+        nodes.get(machine, "unknown"),
+        told["pid"],
+        id=own,
+        machine=machine,
+        gpus=known.gpus,
+        footprint=known.footprint,
+    )
 
 
 def _last_words(found: Mapping[str, Any]) -> str:
@@ -96,8 +121,13 @@ def _readiness(running: bool, loading: bool, failed: bool, before: Readiness) ->
     return "down" if before in ("ready", "down") else "waiting"
 
 
-def _replicas(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [replica for deployment in found["deployments"].values() for replica in deployment["replicas"]]
+def _replicas(found: Mapping[str, Any], fallen: Collection[str]) -> list[Mapping[str, Any]]:
+    return [
+        replica
+        for deployment in found["deployments"].values()
+        for replica in deployment["replicas"]
+        if replica.get("replica_id") not in fallen
+    ]
 
 
 def _age(replicas: list[Mapping[str, Any]]) -> float:

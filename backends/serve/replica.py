@@ -21,6 +21,7 @@ from backends.hosting import Spec, host
 from backends.serve.details import marked
 from backends.serve.hatch import Hatch
 from backends.serve.lane import Sending, Ticket
+from backends.serve.pulse import Pulse
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
@@ -52,6 +53,10 @@ class Replica:
         self._origin = self._host.origin(self._node, os.getpid())
         self._hatch = Hatch(self.call)
         self._path = await self._hatch.start()
+        self._id = serve.get_replica_context().replica_tag
+        self._pulse = Pulse(self._id)
+        address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        self._felt = await self._pulse.start(address)
 
     async def call(self, task: Task[Any]) -> tuple[Origin, Any]:
         return self._origin, await self._host.call(task)
@@ -86,6 +91,8 @@ class Replica:
         own = replace(
             own,
             hatch=self._path,
+            pulse=self._felt,
+            id=self._id,
             machine=self._machine,
             gpus=self._gpus,
             footprint=replace(own.footprint, vram=vram, ram=ram),
@@ -107,6 +114,8 @@ class Replica:
             await hatch.close()
         if host := getattr(self, "_host", None):
             await host.close()
+        if pulse := getattr(self, "_pulse", None):
+            await pulse.close()
 
 
 def _log_to_stderr() -> None:

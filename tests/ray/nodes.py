@@ -62,10 +62,11 @@ class Nodes:
         try:
             self._start_head(dashboard)
             self._until(lambda: self._alive() == {HEAD}, within)
+            # One after the other: Ray gives a node thirty seconds, whatever else starts beside it.
             for name in self.names:
                 if name != HEAD:
                     self.start(name)
-            self._until(lambda: self._alive() == set(map(self.kind, self.names)), within)
+                    self._until(lambda kind=self.kind(name): kind in self._alive(), within)
         except BaseException:
             self.close()
             raise

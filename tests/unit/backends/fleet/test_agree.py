@@ -282,3 +282,19 @@ def test_sound_models_are_judged_beside_one_of_bad_shape(found_in_models: Found,
     problems = found_in_models(text)
     assert [problem.line for problem in problems] == marked(text)
     assert [problem.place for problem in problems] == ["models.bad.task", "models.one.place.node"]
+
+
+def test_where_the_door_runs(found: Callable[[str], list[Problem]]) -> None:
+    text = """\
+    version: 1
+    door: {replicas: 2, node: WHERE}
+    nodes: {laptop: {cpus: 4}}
+    models:
+      one: {task: chat, engine: fake, source: 'builtin://x', place: {node: laptop}}
+    """
+    assert found(text.replace("WHERE", "laptop")) == []
+    [problem] = found(text.replace("WHERE", "laptob"))
+    assert (problem.place, problem.line) == ("door.node", 2)
+    assert (problem.message, problem.hint) == ("there is no node 'laptob'", "did you mean 'laptop'?")
+    [problem] = found(text.replace("WHERE", "[laptop, zzz]"))
+    assert problem.place == "door.node[1]"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from backends.fleet import NODE_LABEL
 from backends.fleet.load import load
 from backends.fleet.schema import Fleet
 from backends.render.serve import serve_config
@@ -146,9 +147,18 @@ def test_what_can_change_in_place_is_not_in_the_arguments(fleet: Fleet) -> None:
 
 
 def test_where_the_door_listens(fleet: Fleet) -> None:
-    config = serve_config(fleet, host="0.0.0.0", port=9000, proxies="EveryNode", doors=3, drain_s=5)
+    three = Fleet.model_validate(
+        fleet.model_dump() | {"door": {"replicas": 3, "node": ["danilo", "drizzt"]}, "drain_s": 90}
+    )
+    config = serve_config(three, host="0.0.0.0", port=9000, proxies="EveryNode")
     assert config["http_options"] == {"host": "0.0.0.0", "port": 9000}
     assert config["proxy_location"] == "EveryNode"
     door = deployment(config["applications"][-1])
-    assert (door["num_replicas"], door["graceful_shutdown_timeout_s"]) == (3, 5)
-    assert door["ray_actor_options"] == {"num_cpus": 0}
+    assert (door["num_replicas"], door["graceful_shutdown_timeout_s"]) == (3, 90)
+    assert door["ray_actor_options"]["label_selector"] == {NODE_LABEL: "in(danilo,drizzt)"}
+    on_head = deployment(serve_config(fleet)["applications"][-1])["ray_actor_options"]
+    assert on_head == {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
+    stopped = {deployment(one)["graceful_shutdown_timeout_s"] for one in config["applications"]}
+    assert stopped == {90}
+    quick = serve_config(three, drain_s=5)["applications"]
+    assert {deployment(one)["graceful_shutdown_timeout_s"] for one in quick} == {5}

@@ -7,7 +7,7 @@ import pytest
 
 from backends.contract.state import Footprint, Readiness, ReplicaState, VariantState
 from backends.fleet.live import Node
-from backends.serve.details import lost, marked, node, variant_states
+from backends.serve.details import lost, marked, node, replica_ids, variant_states
 
 NODES = {"node-1": "elminster"}
 
@@ -16,8 +16,8 @@ def app(*replicas: dict[str, Any], status: str = "DEPLOYING") -> dict[str, Any]:
     return {"status": status, "deployments": {"Replica": {"replicas": list(replicas)}}}
 
 
-def replica(state: str, pid: int | None = 7) -> dict[str, Any]:
-    told = {"state": state, "start_time_s": time.time() - 5}
+def replica(state: str, pid: int | None = 7, of: str = "one") -> dict[str, Any]:
+    told = {"state": state, "replica_id": of, "start_time_s": time.time() - 5}
     return told if pid is None else {**told, "pid": pid, "node_id": "node-1"}
 
 
@@ -38,6 +38,9 @@ def one(found: dict[str, Any], before: Readiness = "waiting") -> VariantState:
         (app(replica("RUNNING"), status="RUNNING"), "loading", "ready"),
         (app(replica("RUNNING"), replica("STARTING")), "ready", "ready"),
         (app(replica("STOPPING")), "ready", "down"),
+        (app(replica("PENDING_MIGRATION")), "ready", "ready"),
+        (app(replica("UPDATING")), "ready", "ready"),
+        (app(replica("RECOVERING", pid=None)), "ready", "ready"),
         (app(), "ready", "down"),
         (app(replica("STARTING", pid=None)), "ready", "down"),
         (app(status="DEPLOY_FAILED"), "loading", "down"),
@@ -92,5 +95,22 @@ def test_only_a_variant_without_a_process_has_lost_what_it_was_asked() -> None:
         "finishing": app(replica("STOPPING")),
         "killed": app(replica("STARTING", pid=None)),
         "deleted": app(status="DELETING"),
+        "moving": app(replica("PENDING_MIGRATION")),
+        "found again": app(replica("RECOVERING", pid=None)),
     }
     assert lost({"applications": applications}) == {"killed"}
+
+
+def test_the_fallen_do_not_count_before_serve_knows() -> None:
+    one, other = replica("RUNNING", of="one"), replica("RUNNING", pid=8, of="other")
+    applications = {"lone--main": app(one), "pair--main": app(one, other)}
+    details = {"applications": applications}
+    before = dict.fromkeys(applications, VariantState("ready"))
+    states = variant_states(details, NODES, before, fallen={"one"})
+    assert {name: state.readiness for name, state in states.items()} == {
+        "lone--main": "down",
+        "pair--main": "ready",
+    }
+    assert [told.id for told in states["pair--main"].replicas] == ["other"]
+    assert lost(details, fallen={"one"}) == {"lone--main"}
+    assert replica_ids(details) == {"one", "other"}
