@@ -20,6 +20,7 @@ from app.routes import (
     completions,
     embeddings,
     health,
+    loading,
     models,
     parity,
     rerank,
@@ -38,6 +39,7 @@ from app.telemetry.logs import AccessLog
 from app.telemetry.metrics import Metered, Meters
 from app.telemetry.visit import Visits
 from app.upstream import Upstream
+from app.upstream.cold import Cold
 from app.upstream.fallback import Fallbacks
 from app.upstream.samples import Samples
 from app.voices import Voices
@@ -46,7 +48,7 @@ from backends.fleet.schema import Fleet
 FAMILIES = (
     chat, completions, responses, tokens, transcriptions, translations, speech, voice_routes, embeddings,
     rerank,
-    models, fleet_routes, parity, health,
+    models, loading, fleet_routes, parity, health,
 )  # fmt: skip
 
 
@@ -59,7 +61,7 @@ def create_app(settings: Settings, fleet: Fleet, upstream: Upstream) -> FastAPI:
     voices = Voices(settings.voices) if settings.voices else None
     if voices is not None:
         upstream = Samples(upstream, voices)
-    upstream = Fallbacks(upstream, catalogue)
+    upstream = Fallbacks(Cold(upstream), catalogue)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -43,6 +43,7 @@ class RayUpstream:
 
     def __init__(self) -> None:
         self._handles: dict[tuple[str, str, bool], Any] = {}
+        self._loaders: dict[str, Any] = {}
         self._watch = Watch(self._report)
         self._lane = Lane()
         self._hatches = Hatches()
@@ -92,6 +93,30 @@ class RayUpstream:
             return await handle.broadcast("call", task).results_async()  # type: ignore[no-any-return]
         except Exception as error:
             raise _mapped(error) from None
+
+    async def load(self, app: str) -> None:
+        """By a request that asks for nothing: Serve brings a replica up for it, whoever leaves."""
+        if (before := self._loaders.pop(app, None)) is not None:
+            await before.shutdown_async()
+        # A new handle tells Serve at once that somebody waits; one that was there before tells what it has
+        # counted, now and then.
+        loader: DeploymentHandle[Any] = DeploymentHandle("Replica", app)
+        self._loaders[app] = loader = loader.options(method_name="keep")
+        response = loader.remote()
+        kept = asyncio.ensure_future(response)
+        try:
+            while not kept.done():
+                await asyncio.wait({kept}, timeout=POLL_S)
+                if not kept.done():
+                    self._watch.must_be_coming(app)
+            self._watch.take(app, kept.result())
+        except BaseException as error:
+            kept.cancel()
+            raise _ended(response, error) from None
+
+    async def unload(self, app: str) -> None:
+        with suppress(DeploymentUnavailableError, RayActorError):  # nobody to tell
+            await self._handle(app, "state", False).broadcast("release").results_async()
 
     async def stream(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
         ticket = self._lane.ticket()
@@ -197,6 +222,20 @@ class Watch:
         replicas = self.states[app].replicas if app in self.states else ()
         return self._hatches.get(replicas[0].pid) if len(replicas) == 1 else None
 
+    def take(self, app: str, report: VariantState) -> None:
+        """A replica that has come up says so itself, sooner than the controller does."""
+        known = self.states.get(app, VariantState())
+        self.states[app] = known if known.ready else replace(known, readiness="ready", replicas=())
+        self._note(app, report)
+        self._down.setdefault(app, asyncio.Event()).clear()
+
+    def must_be_coming(self, app: str) -> None:
+        """Raises ModelDown for a variant that will not come up, NotReady for one that there is no more."""
+        if app not in self.states and self.states:
+            raise NotReady("the model is not placed yet")
+        if app in self.states and self.states[app].readiness == "down":
+            raise ModelDown("the model is down; the operator's log says why")
+
     async def ask(self, app: str) -> None:
         """Take in what one replica of a variant reports. A silent one changes nothing."""
         try:
@@ -204,6 +243,9 @@ class Watch:
         except Exception:
             log.warning("a replica did not report", extra={"app": app})
             return
+        self._note(app, report)
+
+    def _note(self, app: str, report: VariantState) -> None:
         known, (reporter,) = self.states[app], report.replicas
         self._hatches[reporter.pid] = reporter.hatch
         others = tuple(replica for replica in known.replicas if replica.pid != reporter.pid)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-# waiting: not placed yet · loading: its process reads weights · down: it died or failed to start
-Readiness = Literal["waiting", "loading", "ready", "down"]
+# cold: nothing runs, and nothing is wrong: a request loads it · waiting: not placed yet
+# loading: its process reads weights · down: it died or failed to start
+Readiness = Literal["cold", "waiting", "loading", "ready", "down"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Origin:
 @dataclass(frozen=True, slots=True)
 class VariantState:
     """`progress` is 0…1 while loading, None when unknown; `seconds` is the time spent in
-    loading (so far, or in all once ready); `facts` come from the engine once loaded."""
+    loading (so far, in all once ready, and last time while cold); `facts` come from the engine once
+    loaded."""
 
     readiness: Readiness = "waiting"
     stage: str = ""

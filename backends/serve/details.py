@@ -45,7 +45,7 @@ def _state(found: Mapping[str, Any], nodes: Mapping[str, str], before: VariantSt
     loading = [replica for replica in replicas if replica["state"] == "STARTING" and replica.get("pid")]
     failed = found["status"] == "DEPLOY_FAILED"
     return VariantState(
-        readiness=_readiness(bool(running), bool(loading), failed, before.readiness),
+        readiness=_readiness(bool(running), bool(loading), failed, _unwanted(found), before.readiness),
         seconds=_age(loading) if loading and not running else before.seconds,
         message="it could not start; the operator's log says why" if failed else "",
         replicas=tuple(
@@ -56,14 +56,23 @@ def _state(found: Mapping[str, Any], nodes: Mapping[str, str], before: VariantSt
     )
 
 
-def _readiness(running: bool, loading: bool, failed: bool, before: Readiness) -> Readiness:
+def _readiness(running: bool, loading: bool, failed: bool, unwanted: bool, before: Readiness) -> Readiness:
     if running:
         return "ready"
     if failed:
         return "down"
+    if unwanted:
+        return "cold"
     if loading:
         return "loading"
     return "down" if before in ("ready", "down") else "waiting"
+
+
+def _unwanted(found: Mapping[str, Any]) -> bool:
+    """Serve is content without a replica: to it that is as healthy as any."""
+    return bool(found["deployments"]) and all(
+        deployment.get("target_num_replicas") == 0 for deployment in found["deployments"].values()
+    )
 
 
 def _replicas(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:

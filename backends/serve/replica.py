@@ -13,9 +13,13 @@ from ray import serve
 from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import StreamTask, Task
 from backends.fleet import NODE_LABEL
+from backends.fleet.schema import app_name
 from backends.hosting import Spec, host
 from backends.serve.hatch import Hatch
 from backends.serve.lane import Sending, Ticket
+from backends.serve.scaling import IDLE_S
+
+log = logging.getLogger(__name__)
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
@@ -34,7 +38,9 @@ class Replica:
         labels = ray.get_runtime_context().get_node_labels()
         self._node = str(labels.get(NODE_LABEL, "unlabelled"))
         self._host = host(spec)
+        log.info("loading %s", app_name(spec["model"], spec["variant"]))
         await self._host.load()
+        log.info("loaded")
         self._origin = self._host.origin(self._node, os.getpid())
         self._hatch = Hatch(self.call)
         self._path = await self._hatch.start()
@@ -68,6 +74,19 @@ class Replica:
         """This replica alone."""
         state = self._host.state(self._node, os.getpid())
         return replace(state, replicas=(replace(state.replicas[0], hatch=self._path),))
+
+    async def keep(self) -> VariantState:
+        """A use of the model that asks nothing of it, and so a way to have it loaded."""
+        self._host.keep()
+        return await self.state()
+
+    async def release(self) -> None:
+        """It may stop as soon as nothing runs, where the fleet needs no replica."""
+        self._host.release()
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Serve's hook: what `backends.serve.scaling` decides by, told each `metrics_interval_s`."""
+        return {IDLE_S: self._host.idle_s()}
 
     async def check_health(self) -> None:
         """Serve's hook. Raises when the engine cannot answer, and Serve replaces the replica."""

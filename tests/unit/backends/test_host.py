@@ -213,3 +213,19 @@ async def test_an_engine_that_lacks_a_recording_asks_for_it() -> None:
     await host.load()
     with pytest.raises(SampleNeeded):
         await spoken(host, voice="voice_1", sample=Sample())
+
+
+async def test_since_when_it_is_idle() -> None:
+    host = await loaded(max_ongoing=1)
+    assert 0 <= host.idle_s() < 60
+    running = asyncio.create_task(read(host, "!slow 0.02 !words 2"))
+    waiting = asyncio.create_task(read(host, "!words 1"))
+    await asyncio.sleep(0.01)
+    host.release()
+    assert host.idle_s() == 0
+    await running
+    assert host.idle_s() == 0
+    await waiting
+    assert host.idle_s() == math.inf
+    host.keep()
+    assert 0 <= host.idle_s() < 60

@@ -11,8 +11,9 @@ from backends.serve.details import lost, variant_states
 NODES = {"node-1": "elminster"}
 
 
-def app(*replicas: dict[str, Any], status: str = "DEPLOYING") -> dict[str, Any]:
-    return {"status": status, "deployments": {"Replica": {"replicas": list(replicas)}}}
+def app(*replicas: dict[str, Any], status: str = "DEPLOYING", wanted: int = 1) -> dict[str, Any]:
+    deployment = {"replicas": list(replicas), "target_num_replicas": wanted}
+    return {"status": status, "deployments": {"Replica": deployment}}
 
 
 def replica(state: str, pid: int | None = 7) -> dict[str, Any]:
@@ -41,6 +42,13 @@ def one(found: dict[str, Any], before: Readiness = "waiting") -> VariantState:
         (app(replica("STARTING", pid=None)), "ready", "down"),
         (app(status="DEPLOY_FAILED"), "loading", "down"),
         ({"status": "DEPLOYING", "deployments": {}}, "waiting", "waiting"),
+        (app(status="RUNNING", wanted=0), "waiting", "cold"),
+        (app(status="RUNNING", wanted=0), "ready", "cold"),
+        (app(replica("STOPPING"), wanted=0), "ready", "cold"),
+        (app(replica("RUNNING"), wanted=0), "ready", "ready"),
+        (app(wanted=1), "cold", "waiting"),
+        (app(replica("STARTING"), wanted=1), "cold", "loading"),
+        (app(status="DEPLOY_FAILED", wanted=0), "loading", "down"),
     ],
 )
 def test_readiness(found: dict[str, Any], before: Readiness, readiness: Readiness) -> None:
