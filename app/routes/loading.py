@@ -63,8 +63,8 @@ async def unload(model: str, desk: AtDesk) -> Response:
     if not states:
         least = min(one.scale.replicas[0] for one in found.variants.values())
         raise InvalidRequest(
-            f"The model `{model}` keeps at least {least} replica{'s' if least > 1 else ''}, as `scale.replicas` "
-            "says, so it cannot be unloaded",
+            f"The model `{model}` keeps at least {least} replica{'s' if least > 1 else ''} (`scale.replicas` "
+            "in the fleet), so it cannot be unloaded",
             param="model",
             code="model_kept",
         )
