@@ -84,7 +84,7 @@ class Replica:
         """It may stop as soon as nothing runs, where the fleet needs no replica."""
         self._host.release()
 
-    def record_autoscaling_stats(self) -> dict[str, float]:
+    async def record_autoscaling_stats(self) -> dict[str, float]:
         """Serve's hook: what `backends.serve.scaling` decides by, told each `metrics_interval_s`."""
         return {IDLE_S: self._host.idle_s()}
 
