@@ -45,7 +45,7 @@ def _state(found: Mapping[str, Any], nodes: Mapping[str, str], before: VariantSt
     loading = [replica for replica in replicas if replica["state"] == "STARTING" and replica.get("pid")]
     failed = found["status"] == "DEPLOY_FAILED"
     return VariantState(
-        readiness=_readiness(bool(running), bool(loading), failed, _unwanted(found), before.readiness),
+        readiness=_readiness(found, bool(running), bool(loading), before.readiness),
         seconds=_age(loading) if loading and not running else before.seconds,
         message="it could not start; the operator's log says why" if failed else "",
         replicas=tuple(
@@ -56,23 +56,21 @@ def _state(found: Mapping[str, Any], nodes: Mapping[str, str], before: VariantSt
     )
 
 
-def _readiness(running: bool, loading: bool, failed: bool, unwanted: bool, before: Readiness) -> Readiness:
+def _readiness(found: Mapping[str, Any], running: bool, loading: bool, before: Readiness) -> Readiness:
+    deployments = list(found["deployments"].values())
     if running:
         return "ready"
-    if failed:
+    if found["status"] == "DEPLOY_FAILED":
         return "down"
-    if unwanted:
+    # To Serve that is as healthy as any.
+    if deployments and all(one["target_num_replicas"] == 0 for one in deployments):
         return "cold"
     if loading:
         return "loading"
-    return "down" if before in ("ready", "down") else "waiting"
-
-
-def _unwanted(found: Mapping[str, Any]) -> bool:
-    """Serve is content without a replica: to it that is as healthy as any."""
-    return bool(found["deployments"]) and all(
-        deployment.get("target_num_replicas") == 0 for deployment in found["deployments"].values()
-    )
+    # One that went idle and was asked for again in the same moment has not died.
+    if before in ("ready", "down") and not any(one["status"] == "UPSCALING" for one in deployments):
+        return "down"
+    return "waiting"
 
 
 def _replicas(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -11,9 +11,11 @@ from backends.serve.details import lost, variant_states
 NODES = {"node-1": "elminster"}
 
 
-def app(*replicas: dict[str, Any], status: str = "DEPLOYING", wanted: int = 1) -> dict[str, Any]:
-    deployment = {"replicas": list(replicas), "target_num_replicas": wanted}
-    return {"status": status, "deployments": {"Replica": deployment}}
+def app(
+    *replicas: dict[str, Any], status: str = "DEPLOYING", wanted: int = 1, deployment: str = "UPDATING"
+) -> dict[str, Any]:
+    told = {"replicas": list(replicas), "target_num_replicas": wanted, "status": deployment}
+    return {"status": status, "deployments": {"Replica": told}}
 
 
 def replica(state: str, pid: int | None = 7) -> dict[str, Any]:
@@ -47,6 +49,8 @@ def one(found: dict[str, Any], before: Readiness = "waiting") -> VariantState:
         (app(replica("STOPPING"), wanted=0), "ready", "cold"),
         (app(replica("RUNNING"), wanted=0), "ready", "ready"),
         (app(wanted=1), "cold", "waiting"),
+        (app(deployment="UPSCALING"), "ready", "waiting"),
+        (app(replica("STARTING", pid=None), deployment="UNHEALTHY"), "ready", "down"),
         (app(replica("STARTING"), wanted=1), "cold", "loading"),
         (app(status="DEPLOY_FAILED", wanted=0), "loading", "down"),
     ],
