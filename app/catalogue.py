@@ -1,15 +1,20 @@
 """Public name or alias → `Target`: existence, task, readiness, variant by weight."""
 
+import asyncio
 import hashlib
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backends.contract.errors import InvalidRequest, ModelDown, ModelNotFound, NotReady, TaskUnsupported
-from backends.contract.state import Origin, VariantState
+from backends.contract.state import Origin, Readiness, VariantState
 from backends.contract.tasks import Verb
 from backends.fleet.schema import Fleet, Model, app_name
+
+READY: frozenset[Readiness] = frozenset({"ready"})
+# What a load will end, or does already.
+COMING: frozenset[Readiness] = frozenset({"cold", "loading", "waiting"})
 
 
 @dataclass(slots=True)
@@ -19,9 +24,12 @@ class Target:
 
     `timeout_s`: the longest the request may take, its fallbacks included; `alone_s`: the model's
     own part of that. `trouble`: why the variant cannot answer now, as far as is known; with
-    `fallbacks` (models' own names) that is no failure yet. `single`: the variant has one replica,
-    never more. `sticky`: what the variant was chosen by. `retried`: why it was asked a second time.
-    `passed`: the models that were asked in vain before this one, and their errors' codes.
+    `fallbacks` (models' own names) that is no failure yet, and where it is `patient` a load may end it,
+    for which the request may wait `wait_s` (`held` is set while it does). `wakes`: the application of a
+    cold variant whose turn it was, to be loaded while this one answers. `single`: the variant has one
+    replica, never more. `sticky`: what the variant was chosen by. `retried`: why it was asked a second
+    time. `passed`: the models that were asked in vain before this one, and their errors' codes. `asked`:
+    the name that errors call it by.
     """
 
     app: str
@@ -39,11 +47,16 @@ class Target:
     sticky: str | None = None
     retried: str | None = None
     passed: tuple[tuple[str, str], ...] = ()
+    asked: str = ""
+    patient: bool = False
+    wait_s: float = 0.0
+    wakes: str | None = None
+    held: asyncio.Event = field(default_factory=asyncio.Event, compare=False, repr=False)
 
     def alone(self) -> None:
-        """Without its fallbacks. Raises its trouble, NotReady or ModelDown."""
+        """Without its fallbacks. Raises its trouble, NotReady or ModelDown, unless that may be waited for."""
         self.fallbacks, self.timeout_s = (), self.alone_s
-        if self.trouble is not None:
+        if self.trouble is not None and not self.patient:
             raise self.trouble
 
     def answered(self, by: Origin) -> None:
@@ -53,6 +66,7 @@ class Target:
         """Be asked once more: at `other`, another variant of the same model, or at itself."""
         self.app, self.variant, self.engine = other.app, other.variant, other.engine
         self.node, self.fingerprint, self.single, self.retried = None, None, other.single, why
+        self.trouble, self.wakes, self.wait_s = None, None, other.wait_s
 
     def take(self, other: "Target", spent: float, passed: Sequence[tuple[str, str]]) -> None:
         """Become `other`, who answers after `spent` seconds in which the models of `passed` did not."""
@@ -96,8 +110,8 @@ class Catalogue:
         """Choose the variant that answers: the same one for the same `sticky` (a user), else by
         weight. With `states`, a variant that is not ready gives its share to those that are.
 
-        Raises InvalidRequest (empty name), ModelNotFound, TaskUnsupported, and, when no variant
-        is ready, NotReady or ModelDown.
+        Raises InvalidRequest (empty name), ModelNotFound, TaskUnsupported, and, when no variant is ready or
+        may be waited for, NotReady or ModelDown.
         """
         if not public:
             raise InvalidRequest("you must provide a model", param="model")
@@ -109,7 +123,7 @@ class Catalogue:
             )
         target = self.at(name, public, sticky, states)
         target.fallbacks = self._fallbacks(name)
-        if target.trouble is not None and not target.fallbacks:
+        if target.trouble is not None and not target.patient and not target.fallbacks:
             raise target.trouble
         target.timeout_s += sum(self.fleet.models[other].timeout_s for other in target.fallbacks)
         return target
@@ -119,37 +133,39 @@ class Catalogue:
     ) -> Target:
         """One model by its own name, without its fallbacks; `public` is what errors call it. What
         keeps every variant from answering is the target's `trouble`."""
-        model, trouble = self.fleet.models[name], None
+        model, trouble, wakes = self.fleet.models[name], None, None
         variant = _choose(model.weights, sticky)
-        if states is not None and not _state(states, name, variant).ready:
-            ready = {
-                other: weight
-                for other, weight in model.weights.items()
-                if weight and _state(states, name, other).ready
-            }
-            if ready:
-                variant = _choose(ready, sticky)
-            else:
-                trouble = _not_ready(public, _state(states, name, variant))
-        return self._made(name, variant, sticky, trouble)
+        state = VariantState("ready") if states is None else _state(states, name, variant)
+        if states is not None and not state.ready:
+            able = _among(model, name, states, READY)
+            if able and state.readiness == "cold":
+                wakes = app_name(name, variant)
+            if not able and state.readiness == "down":
+                able = _among(model, name, states, COMING)
+            if able:
+                variant = _choose(able, sticky)
+                state = _state(states, name, variant)
+            if not state.ready:
+                trouble = not_ready(public, state)
+        target = self._made(name, variant, sticky)
+        target.patient = state.readiness == "cold" or (state.readiness in COMING and target.wait_s > 0)
+        target.asked, target.trouble, target.wakes = public, trouble, wakes
+        return target
 
     def another(self, target: Target, states: Mapping[str, VariantState]) -> Target | None:
         """Another variant of the same model that is ready, by weight; None where there is none."""
         model = self.fleet.models.get(target.model)
-        weights = model.weights if model is not None else {}
-        ready = {
-            variant: weight
-            for variant, weight in weights.items()
-            if weight and variant != target.variant and _state(states, target.model, variant).ready
-        }
-        return self._made(target.model, _choose(ready, target.sticky), target.sticky) if ready else None
+        able = _among(model, target.model, states, READY) if model is not None else {}
+        able.pop(target.variant, None)
+        return self._made(target.model, _choose(able, target.sticky), target.sticky) if able else None
 
-    def _made(self, name: str, variant: str, sticky: str | None, trouble: NotReady | None = None) -> Target:
+    def _made(self, name: str, variant: str, sticky: str | None) -> Target:
         model = self.fleet.models[name]
         chosen, seconds = model.variants[variant], model.timeout_s
         return Target(
             app_name(name, variant), name, variant, chosen.engine, model.task, seconds,
-            alone_s=seconds, trouble=trouble, sticky=sticky, single=chosen.scale.replicas == (1, 1),
+            alone_s=seconds, sticky=sticky, single=chosen.scale.replicas == (1, 1),
+            wait_s=model.patience(variant),
         )  # fmt: skip
 
     def _fallbacks(self, name: str) -> tuple[str, ...]:
@@ -172,7 +188,7 @@ class Catalogue:
 
 def readiness(states: Mapping[str, VariantState]) -> VariantState:
     """A model is doing as well as the best of its variants: that one's state."""
-    best = ("ready", "loading", "waiting", "down")
+    best = ("ready", "loading", "cold", "waiting", "down")
     return min(states.values(), key=lambda state: best.index(state.readiness))
 
 
@@ -180,16 +196,33 @@ def _state(states: Mapping[str, VariantState], model: str, variant: str) -> Vari
     return states.get(app_name(model, variant), VariantState())
 
 
-def _not_ready(public: str, state: VariantState) -> NotReady:
+def _among(
+    model: Model, name: str, states: Mapping[str, VariantState], those: frozenset[Readiness]
+) -> dict[str, int]:
+    """The weights of the variants that have some and are in one of those states."""
+    return {
+        variant: weight
+        for variant, weight in model.weights.items()
+        if weight and _state(states, name, variant).readiness in those
+    }
+
+
+def not_ready(public: str, state: VariantState) -> NotReady:
+    """Why it cannot answer, and when to come back."""
     if state.readiness == "down":
         why = f": {state.message}" if state.message else ""
         return ModelDown(f"The model `{public}` is down{why}", retry_after=state.retry_s)
     if state.readiness == "waiting":
         return NotReady(f"The model `{public}` is waiting for its place")
-    done = f", {state.progress:.0%} done" if state.progress is not None else ""
-    left = state.seconds / state.progress - state.seconds if state.progress else 2
-    said = f"The model `{public}` is loading since {state.seconds:.0f} s{done}"
-    return NotReady(said, retry_after=min(max(left, 1), 60))
+    if state.readiness == "cold":
+        return NotReady(f"The model `{public}` is cold, and begins to load")
+    said = f"The model `{public}` is loading since {state.seconds:.0f} s"
+    if not state.progress:
+        return NotReady(said)
+    left = state.seconds / state.progress - state.seconds
+    return NotReady(
+        f"{said}, {state.progress:.0%} done, about {left:.0f} s left", retry_after=min(max(left, 1), 60)
+    )
 
 
 def _choose(weights: dict[str, int], sticky: str | None) -> str:

@@ -20,6 +20,7 @@ from app.routes import (
     completions,
     embeddings,
     health,
+    loading,
     models,
     parity,
     rerank,
@@ -39,6 +40,7 @@ from app.telemetry.metrics import Metered, Meters
 from app.telemetry.visit import Visits
 from app.upstream import Upstream
 from app.upstream.circuit import Circuits
+from app.upstream.cold import Cold
 from app.upstream.fallback import Fallbacks
 from app.upstream.retry import Retries
 from app.upstream.samples import Samples
@@ -48,7 +50,7 @@ from backends.fleet.schema import Fleet
 FAMILIES = (
     chat, completions, responses, tokens, transcriptions, translations, speech, voice_routes, embeddings,
     rerank,
-    models, fleet_routes, parity, health,
+    models, loading, fleet_routes, parity, health,
 )  # fmt: skip
 
 
@@ -61,8 +63,8 @@ def create_app(settings: Settings, fleet: Fleet, upstream: Upstream) -> FastAPI:
     voices = Voices(settings.voices) if settings.voices else None
     if voices is not None:
         upstream = Samples(upstream, voices)
-    # One attempt, a second one elsewhere, then another model: in this order from the inside out.
-    upstream = Fallbacks(Retries(Circuits(upstream), catalogue), catalogue)
+    # One attempt, once the model is loaded; a second one elsewhere; then another model: from the inside out.
+    upstream = Fallbacks(Retries(Cold(Circuits(upstream)), catalogue), catalogue)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

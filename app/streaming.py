@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import orjson
 from fastapi import Request
@@ -31,32 +31,66 @@ KEEP_ALIVE = b": keep-alive\n\n"
 async def answer_or_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Await `work`. Raises ClientGone when the client leaves first, UpstreamTimeout when the
     target's time is up; either way `work` is cancelled, and over, before this returns."""
-    visit = Visit.of(request.scope)
     working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_gone(request.receive))
     try:
-        await asyncio.wait({working, leaving}, timeout=_left(visit), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            visit.got_first()
-            return working.result()
-        if leaving.done():
-            raise ClientGone("the client closed the connection")
-        raise _too_slow(visit)
+        await _raced(request, working, None)
+        return working.result()
     finally:
-        await _end(working, leaving)
+        if not working.done():
+            await _end(working)
 
 
-async def first_or_gone(request: Request, source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+async def first_or_gone(
+    request: Request, source: AsyncGenerator[T, None], grace: float | None = None
+) -> AsyncGenerator[T, None]:
     """Await the first item, so that whatever fails before it still has a status code.
 
-    Returns the whole stream, first item included. Raises as `answer_or_gone` does.
+    Returns the whole stream, first item included; to close that closes `source`. Raises as
+    `answer_or_gone` does. With `grace`, for who can be told of silence and of failures in the stream
+    itself: a request that waits longer than that, in seconds, for a model to load gets its stream before
+    there is anything in it.
     """
+    first = asyncio.create_task(_take(source))
     try:
-        first = await answer_or_gone(request, _take(source))
+        await _raced(request, first, grace)
+        if first.done():
+            first.result()
+        stream = _resumed(first, source, Visit.of(request.scope))
+        await anext(stream)  # begun, it will close what it holds
     except BaseException:
+        await _end(first)
         await source.aclose()
         raise
-    return _resumed(first, source)
+    return cast(AsyncGenerator[T, None], stream)
+
+
+async def _raced(request: Request, working: asyncio.Task[Any], grace: float | None) -> None:
+    """Returns when `working` is done, or may be waited for behind a stream that has begun. Raises as
+    `answer_or_gone` does."""
+    visit = Visit.of(request.scope)
+    leaving = asyncio.create_task(_gone(request.receive))
+    waited = {working, leaving}
+    if grace is not None and visit.target is not None and visit.target.wait_s:
+        waited.add(asyncio.create_task(_held(visit.target.held, grace)))
+    try:
+        await asyncio.wait(waited, timeout=_left(visit), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            visit.got_first()
+        elif leaving.done():
+            raise ClientGone("the client closed the connection")
+        elif not any(task.done() for task in waited):
+            raise _too_slow(visit)
+    finally:
+        await _end(*(waited - {working}))
+
+
+async def _held(held: asyncio.Event, grace: float) -> None:
+    """Returns once a request has waited so long for a load, and still does."""
+    while True:
+        await held.wait()
+        await asyncio.sleep(grace)
+        if held.is_set():
+            return
 
 
 async def collected(source: AsyncGenerator[T, None]) -> list[T]:
@@ -157,6 +191,8 @@ class EventStream(Streamed):
         return b"data: " + orjson.dumps(envelope(error)) + b"\n\n"
 
     async def _beat(self, send: Send) -> None:
+        if self._visit.first is None:  # begun for the sake of this
+            await self._send(send, KEEP_ALIVE)
         while True:
             rest = self._last + self._keepalive - time.perf_counter()
             if rest > 0:
@@ -213,10 +249,20 @@ async def _take(source: AsyncGenerator[T, None]) -> list[T]:
     return []
 
 
-async def _resumed(first: list[T], source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+async def _resumed(
+    first: asyncio.Task[list[T]], source: AsyncGenerator[T, None], visit: Visit
+) -> AsyncGenerator[T | None, None]:
+    """None, so that it has begun; then the items, the first of which may be yet to come."""
     async with aclosing(source):
-        for item in first:
+        try:
+            yield None
+            items = await first
+            visit.got_first()
+        finally:
+            if not first.done():
+                await _end(first)
+        for item in items:
             yield item
-        if first:
+        if items:
             async for item in source:
                 yield item

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import math
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
@@ -70,6 +71,7 @@ class Host:
         self._progress: float | None = None
         self._fingerprint: str | None = None
         self._started, self._seconds = time.monotonic(), 0.0
+        self._last, self._released = self._started, False
 
     async def load(self, progress: Progress | None = None) -> None:
         """Load the engine; raises what the engine raised, after recording it."""
@@ -92,6 +94,7 @@ class Host:
         finally:
             self._seconds = time.monotonic() - self._started
         self._readiness = "ready"
+        self._last = time.monotonic()
 
     def _weigh(self) -> None:
         """Raises EngineFailed, with figures, for a model that its share cannot hold."""
@@ -116,6 +119,20 @@ class Host:
     async def close(self) -> None:
         self._readiness = "down"
         await self.engine.close()
+
+    def idle_s(self) -> float:
+        """Seconds since there was anything to do; infinite for a host that is released."""
+        if self._ongoing or self._queued:
+            return 0.0
+        return math.inf if self._released else time.monotonic() - self._last
+
+    def keep(self) -> None:
+        """Somebody wants it loaded: that is a use of it."""
+        self._last, self._released = time.monotonic(), False
+
+    def release(self) -> None:
+        """Nobody wants it loaded any longer: it may go as soon as nothing runs."""
+        self._released = True
 
     def replica(self, node: str, pid: int) -> ReplicaState:
         return ReplicaState(
@@ -202,6 +219,7 @@ class Host:
             yield method
         finally:
             self._ongoing -= 1
+            self._last = time.monotonic()
             self._gate.release()
 
     @asynccontextmanager

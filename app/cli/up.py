@@ -30,6 +30,7 @@ EMBEDDED = Path("deploy/fleets/embedded.yaml")
 LOOK_S = 1.0
 # Ctrl-C, a supervisor, a terminal that is closed.
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SETTLED = frozenset({"ready", "cold", "down"})
 
 _CURL: dict[Verb, str] = {
     "chat": "curl {url}/v1/chat/completions -H 'content-type: application/json' \\\n"
@@ -144,7 +145,7 @@ async def _start(cluster: Any, fleet: Fleet, port: int, console: Console, clock:
 
 
 class Board:
-    """A line per variant: waiting → loading → ready, with seconds. On a terminal the lines
+    """A line per variant: waiting → loading → ready (or cold), with seconds. On a terminal the lines
     stand still and change; elsewhere each change is a line of its own."""
 
     def __init__(self, fleet: Fleet, console: Console) -> None:
@@ -180,16 +181,16 @@ class Board:
                     self._console.print(f"{name:<28} {state.readiness:<8} {now - self._began:6.1f} s")
                 if state.message:
                     self._console.print(f"{name}: {state.message}", style="red")
-        self.settled = all(shown in ("ready", "down") for shown in self._shown.values())
+        self.settled = all(shown in SETTLED for shown in self._shown.values())
         if self._live:
             self._live.update(self._table(now), refresh=True)
 
     def _table(self, now: float) -> Table:
-        colours = {"waiting": "dim", "loading": "yellow", "ready": "green", "down": "red"}
+        colours = {"cold": "cyan", "waiting": "dim", "loading": "yellow", "ready": "green", "down": "red"}
         table = Table.grid(padding=(0, 2))
         for app, name in self._names.items():
             shown = self._shown[app]
-            seconds = self._took[app] if shown in ("ready", "down") else now - self._began
+            seconds = self._took[app] if shown in SETTLED else now - self._began
             table.add_row(name, f"[{colours[shown]}]{shown}[/]", f"{seconds:.1f} s")
         return table
 

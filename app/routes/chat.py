@@ -55,9 +55,9 @@ async def answered(
     task = ChatTask(visit.request_id, whole, len(await request.body()), surface)
     chunks = desk.upstream.stream(target, task)
     if task.streams:
-        begun = await first_or_gone(request, chunks)
+        begun = await first_or_gone(request, chunks, desk.settings.keepalive_s)
         stream, end = (NumberedEvents, b"") if surface == "responses" else (EventStream, DONE)
-        return stream(_events(begun, visit, end), visit, desk.settings.keepalive_s, chunks)
+        return stream(_events(begun, visit, end), visit, desk.settings.keepalive_s, begun)
     answer = await answer_or_gone(request, collected(chunks))
     if not answer:
         raise EngineFailed("the engine answered nothing")

@@ -7,8 +7,9 @@ from starlette.responses import Response
 
 from app.catalogue import readiness
 from app.errors import Json
-from app.routes.desk import AtDesk
+from app.routes.desk import AtDesk, Desk
 from app.telemetry.visit import Visit
+from backends.contract.state import VariantState
 
 router = APIRouter(tags=["health"])
 
@@ -27,13 +28,13 @@ async def healthz() -> str:
 
 @router.get("/ready", summary="All models ready", response_model=None)
 async def ready(request: Request, desk: AtDesk) -> Response:
-    """200 when every model serves, else 503; under an alias's path, that one model alone. The stage of one
-    that waits for a place is what it lacks there."""
+    """200 when every model serves, or would load for a request, else 503; under an alias's path, that one
+    model alone. The stage of one that waits for a place is what it lacks there."""
     states = desk.states()
     alias = Visit.of(request.scope).alias
     names = [desk.catalogue.resolve(alias)[0]] if alias else list(desk.catalogue.fleet.models)
     models = {name: readiness(desk.catalogue.states(name, states)) for name in names}
-    all_ready = all(state.ready for state in models.values())
+    all_ready = all(_serves(desk, name, state) for name, state in models.items())
     body = {
         "status": "ready" if all_ready else "not ready",
         "models": {
@@ -52,3 +53,9 @@ async def ready(request: Request, desk: AtDesk) -> Response:
 @router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse)
 async def metrics(desk: AtDesk) -> Response:
     return Response(desk.meters.render(await desk.upstream.inspect()), media_type=CONTENT_TYPE_LATEST)
+
+
+def _serves(desk: Desk, name: str, state: VariantState) -> bool:
+    """Of a model that keeps no replica one may ask at any time: else each load would take the door away."""
+    variants = desk.catalogue.fleet.models[name].variants.values()
+    return state.ready or (state.readiness != "down" and any(one.scale.may_be_cold for one in variants))

@@ -43,7 +43,7 @@ async def list_models(desk: AtDesk) -> Response:
     """Every model by its own name; `aliases` are answered wherever a name is."""
     states = desk.upstream.states()
     return Json(
-        {"object": "list", "data": [_entry(desk, name, states) for name in desk.catalogue.fleet.models]}
+        {"object": "list", "data": [entry(desk, name, states) for name in desk.catalogue.fleet.models]}
     )
 
 
@@ -53,10 +53,10 @@ async def list_models(desk: AtDesk) -> Response:
 async def retrieve_model(model: str, desk: AtDesk) -> Response:
     """By name or alias; a name may hold slashes, encoded or not."""
     name, _ = desk.catalogue.resolve(model)
-    return Json({**_entry(desk, name, desk.upstream.states()), "id": model})
+    return Json({**entry(desk, name, desk.upstream.states()), "id": model})
 
 
-def _entry(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[str, Any]:
+def entry(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[str, Any]:
     model = desk.catalogue.fleet.models[name]
     variants = desk.catalogue.states(name, states)
     best = readiness(variants)

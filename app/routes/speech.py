@@ -38,8 +38,9 @@ async def speech(body: SpeechRequest, request: Request, desk: AtDesk) -> Respons
     )  # fmt: skip
     spoken = desk.upstream.stream(target, task)
     # The first sound, not the first byte: encoders write headers before they have heard anything.
-    begun = await first_or_gone(request, spoken)
-    if body.stream_format == "sse":
+    told = body.stream_format == "sse"
+    begun = await first_or_gone(request, spoken, desk.settings.keepalive_s if told else None)
+    if told:
         events = as_events(begun, form, body.input)
-        return EventStream(events, visit, desk.settings.keepalive_s, spoken)
-    return Streamed(audio.encode(begun, form), visit, audio.MEDIA_TYPES[form], spoken)
+        return EventStream(events, visit, desk.settings.keepalive_s, begun)
+    return Streamed(audio.encode(begun, form), visit, audio.MEDIA_TYPES[form], begun)

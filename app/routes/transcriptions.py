@@ -57,9 +57,9 @@ async def transcriptions(
     )
     heard = desk.upstream.stream(target, task)
     if form.stream:
-        begun = await first_or_gone(request, heard)
+        begun = await first_or_gone(request, heard, desk.settings.keepalive_s)
         events = _events(begun, transcript.Events(logprobs=form.logprobs))
-        return EventStream(events, visit, desk.settings.keepalive_s, heard)
+        return EventStream(events, visit, desk.settings.keepalive_s, begun)
     whole = await answer_or_gone(request, collected(heard))
     match form.response_format:
         case "json":

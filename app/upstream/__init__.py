@@ -30,6 +30,15 @@ class Upstream(Protocol):
         of them raised."""
         ...
 
+    async def load(self, app: str) -> None:
+        """Bring a variant up, if it is not, and count that as a use of it; returns once it can answer.
+        Giving up on the wait does not end the load. Raises ModelDown."""
+        ...
+
+    async def unload(self, app: str) -> None:
+        """Let a variant that needs no replica go as soon as nothing runs on it. Returns at once."""
+        ...
+
     async def start(self) -> None:
         """Begin to watch (or to host) the variants. Returns at once; readiness is in `states`."""
         ...
@@ -75,6 +84,12 @@ class Layer:
 
     async def each(self, app: str, task: Task[R]) -> list[tuple[Origin, R]]:
         return await self._upstream.each(app, task)
+
+    async def load(self, app: str) -> None:
+        await self._upstream.load(app)
+
+    async def unload(self, app: str) -> None:
+        await self._upstream.unload(app)
 
     async def start(self) -> None:
         await self._upstream.start()

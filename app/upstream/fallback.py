@@ -78,13 +78,15 @@ class Fallbacks(Layer):
         for name in target.fallbacks:
             if name not in self._catalogue.fleet.models:  # a new fleet has come meanwhile
                 continue
-            yield self._catalogue.at(name, name, target.sticky, self._upstream.states())
+            one = self._catalogue.at(name, name, target.sticky, self._upstream.states())
+            one.held = target.held
+            yield one
 
 
 async def _within(target: Target, attempt: Attempt[T, R], task: T) -> R:
     """Raises UpstreamTimeout when the target's own time is up, whatever is wrong with it if that is
     known, or what the attempt raises."""
-    if target.trouble is not None:
+    if target.trouble is not None and not target.patient:
         raise target.trouble
     try:
         async with asyncio.timeout(target.alone_s):

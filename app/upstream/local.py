@@ -5,16 +5,17 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from app.catalogue import Target
-from backends.contract.errors import NotReady
+from backends.contract.errors import ModelDown, NotReady
 from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import StreamTask, Task
 from backends.fleet.live import Node
 from backends.fleet.schema import Fleet, app_name
 from backends.host import Host
-from backends.hosting import host
+from backends.hosting import Spec, host
 from backends.render.serve import spec
 
 log = logging.getLogger(__name__)
@@ -23,24 +24,39 @@ R = TypeVar("R")
 C = TypeVar("C")
 
 NODE = "local"
+LOOK_S = 0.05
+COLD = VariantState("cold")
+
+
+@dataclass(slots=True)
+class Spare:
+    """What makes a host anew that may go after `idle_s` seconds; `state`: while there is none loaded."""
+
+    spec: Spec
+    idle_s: float
+    state: VariantState | None = COLD
 
 
 class LocalUpstream:
-    """`hosts`: one per variant, by application name."""
+    """`hosts`: one per variant, by application name; `cold`: those that load when they are asked for."""
 
-    def __init__(self, hosts: Mapping[str, Host]) -> None:
+    def __init__(self, hosts: Mapping[str, Host], cold: Mapping[str, Spare] | None = None) -> None:
         self.hosts = dict(hosts)
-        self._loading: list[asyncio.Task[None]] = []
+        self._cold = dict(cold or {})
+        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._sweeping: asyncio.Task[None] | None = None
 
     @classmethod
     def from_fleet(cls, fleet: Fleet) -> "LocalUpstream":
         """A host per variant of the fleet, nothing loaded yet. Raises as `hosting.host` does."""
+        variants = [
+            (app_name(name, variant), spec(fleet, name, variant), one.scale)
+            for name, model in fleet.models.items()
+            for variant, one in model.variants.items()
+        ]
         return cls(
-            {
-                app_name(name, variant): host(spec(fleet, name, variant))
-                for name, model in fleet.models.items()
-                for variant in model.variants
-            }
+            {app: host(known) for app, known, _ in variants},
+            {app: Spare(known, scale.idle_s) for app, known, scale in variants if scale.may_be_cold},
         )
 
     async def call(self, target: Target, task: Task[R]) -> R:
@@ -60,16 +76,33 @@ class LocalUpstream:
                     yield item
 
     async def start(self) -> None:
-        self._loading = [asyncio.create_task(_load(app, host)) for app, host in self.hosts.items()]
+        for app in self.hosts.keys() - self._cold.keys():
+            self._begin(app)
+        if self._cold:
+            self._sweeping = asyncio.create_task(self._sweep())
 
     async def close(self) -> None:
-        for task in self._loading:
+        tasks = [*self._loading.values(), *([self._sweeping] if self._sweeping else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._loading, return_exceptions=True)
-        await asyncio.gather(*(host.close() for host in self.hosts.values()))
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(self.hosts[app].close() for app in self._loading))
+
+    async def load(self, app: str) -> None:
+        host = self._host(app, app)
+        if app not in self._loading:
+            self._begin(app)
+        await asyncio.wait({self._loading[app]})
+        state = host.state(NODE, os.getpid())
+        if not state.ready:
+            raise ModelDown(f"the model is down: {state.message}")
+        host.keep()
+
+    async def unload(self, app: str) -> None:
+        self._host(app, app).release()
 
     def states(self) -> Mapping[str, VariantState]:
-        return {app: host.state(NODE, os.getpid()) for app, host in self.hosts.items()}
+        return {app: self._state(app, host) for app, host in self.hosts.items()}
 
     async def inspect(self) -> Mapping[str, VariantState]:
         return self.states()
@@ -77,11 +110,33 @@ class LocalUpstream:
     def nodes(self) -> Sequence[Node]:
         return ()
 
+    def _state(self, app: str, host: Host) -> VariantState:
+        cold = self._cold.get(app)
+        return (cold and cold.state) or host.state(NODE, os.getpid())
+
     def _host(self, app: str, name: str) -> Host:
         found = self.hosts.get(app)
         if found is None:
             raise NotReady(f"The model `{name}` is not placed yet")
         return found
+
+    def _begin(self, app: str) -> None:
+        if app in self._cold:
+            self._cold[app].state = None
+        self._loading[app] = asyncio.create_task(_load(app, self.hosts[app]))
+
+    async def _sweep(self) -> None:
+        """Put a new host in the place of one that has been idle for long enough."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            for app, cold in self._cold.items():
+                idle = self.hosts[app]
+                state = idle.state(NODE, os.getpid())
+                if state.ready and idle.idle_s() >= cold.idle_s:
+                    del self._loading[app]
+                    cold.state = replace(state, readiness="cold", replicas=())
+                    self.hosts[app] = host(cold.spec)
+                    await idle.close()
 
 
 async def _load(app: str, loading: Host) -> None:

@@ -17,7 +17,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from ray.serve.handle import DeploymentHandle
 
 from app.catalogue import Target
-from app.upstream.watch import REPORT_S, Watch
+from app.upstream.watch import POLL_S, REPORT_S, Watch
 from backends.contract.errors import EngineFailed, GatewayError, ModelDown, Overloaded
 from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import AnyTask, StreamTask, Task
@@ -41,6 +41,7 @@ class RayUpstream:
 
     def __init__(self) -> None:
         self._handles: dict[tuple[str, str, bool], Any] = {}
+        self._loaders: dict[str, Any] = {}
         self._watch = Watch(self._report, _details, _nodes)
         self._lane = Lane()
         self._hatches = Hatches()
@@ -95,6 +96,30 @@ class RayUpstream:
             return await handle.broadcast("call", task).results_async()  # type: ignore[no-any-return]
         except Exception as error:
             raise _mapped(error) from None
+
+    async def load(self, app: str) -> None:
+        """By a request that asks for nothing: Serve brings a replica up for it, whoever leaves."""
+        if (before := self._loaders.pop(app, None)) is not None:
+            await before.shutdown_async()
+        # A new handle tells Serve at once that somebody waits; one that was there before tells what it has
+        # counted, now and then.
+        loader: DeploymentHandle[Any] = DeploymentHandle("Replica", app)
+        self._loaders[app] = loader = loader.options(method_name="keep")
+        response = loader.remote()
+        kept = asyncio.ensure_future(response)
+        try:
+            while not kept.done():
+                await asyncio.wait({kept}, timeout=POLL_S)
+                if not kept.done():
+                    self._watch.must_be_coming(app)
+            await self._watch.take(app, kept.result())
+        except BaseException as error:
+            kept.cancel()
+            raise _ended(response, error) from None
+
+    async def unload(self, app: str) -> None:
+        with suppress(DeploymentUnavailableError, RayActorError):  # nobody to tell
+            await self._handle(app, "state", False).broadcast("release").results_async()
 
     async def stream(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
         ticket = self._lane.ticket()

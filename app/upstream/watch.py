@@ -3,8 +3,8 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -103,6 +103,22 @@ class Watch:
         except Exception:
             log.warning("the replicas did not report", extra={"app": app})
             return
+        self._note(app, reports)
+
+    async def take(self, app: str, report: VariantState) -> None:
+        """A replica that has come up says so itself, before the next look."""
+        with suppress(Exception):  # the controller is silent: the next look will tell
+            await asyncio.wait_for(self._look(), REPORT_S)
+        self._note(app, [report])
+
+    def must_be_coming(self, app: str) -> None:
+        """Raises ModelDown for a variant that will not come up, NotReady for one that there is no more."""
+        if app not in self.states and self.states:
+            raise NotReady("the model is not placed yet")
+        if app in self.states and self.states[app].readiness == "down":
+            raise ModelDown("the model is down; the operator's log says why")
+
+    def _note(self, app: str, reports: Sequence[VariantState]) -> None:
         if app not in self.states or not reports:
             return
         state, last = self.states[app], reports[-1]

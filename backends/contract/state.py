@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-# waiting: not placed yet · loading: its process reads weights · down: it died or failed to start
-Readiness = Literal["waiting", "loading", "ready", "down"]
+# cold: nothing runs, and nothing is wrong: a request loads it · waiting: not placed yet
+# loading: its process reads weights · down: it died or failed to start
+Readiness = Literal["cold", "waiting", "loading", "ready", "down"]
 # open: after many failures nobody is let through · half-open: one is, to see
 Circuit = Literal["closed", "open", "half-open"]
 
@@ -56,9 +57,9 @@ class Origin:
 @dataclass(frozen=True, slots=True)
 class VariantState:
     """`progress` is 0…1 while loading, None when unknown; `seconds` is the time spent in
-    loading (so far, or in all once ready); `facts` come from the engine once loaded. `pending`: replicas
-    that have no process yet, because they wait for a place or were just asked for. `circuit`: whether
-    requests are let through to it; `retry_s`: when to ask again, where it is down."""
+    loading (so far, in all once ready, and last time while cold); `facts` come from the engine once
+    loaded. `pending`: replicas that have no process yet, because they wait for a place or were just asked
+    for. `circuit`: whether requests are let through to it; `retry_s`: when to ask again, where it is down."""
 
     readiness: Readiness = "waiting"
     stage: str = ""

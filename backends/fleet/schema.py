@@ -26,6 +26,9 @@ Size = Annotated[str, Field(pattern=SIZE, examples=["8Gi"])]
 Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True)]
 
+# A little less than the minute that proxies and load balancers often give a silent request.
+PATIENCE_S = 55.0
+
 _UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
@@ -92,12 +95,31 @@ class Place(Strict):
 
 
 class Scale(Strict):
-    """How many replicas, and how much each takes on at once."""
+    """How many replicas, when there are more or fewer of them, and how much each takes on at once."""
 
-    replicas: tuple[Whole, Whole] = Field((1, 1), description="At least, at most.")
+    replicas: tuple[Whole, Whole] = Field(
+        (1, 1), description="At least, at most. Where it begins at 0, a request loads the model."
+    )
     target_ongoing: Whole = Field(8, ge=1, description="Requests per replica that autoscaling aims at.")
+    window_s: Number = Field(
+        10, ge=2, description="Seconds over which the requests are averaged that autoscaling counts."
+    )
+    up_delay_s: Number = Field(
+        10, ge=0, description="Seconds of too many requests before a replica is added."
+    )
+    down_delay_s: Number = Field(
+        300, ge=0, description="Seconds of too few requests before one is taken away."
+    )
+    idle_s: Number = Field(
+        300, gt=0, description="Seconds without a request before the last replica stops, if it may."
+    )
     max_ongoing: Whole = Field(16, ge=1, description="Requests one replica runs at once.")
     max_queued: Whole = Field(64, ge=0, description="Requests that wait at one replica; one more gets 503.")
+
+    @property
+    def may_be_cold(self) -> bool:
+        """No replica is kept for nobody."""
+        return self.replicas[0] == 0
 
     @model_validator(mode="after")
     def _in_order(self) -> "Scale":
@@ -105,6 +127,20 @@ class Scale(Strict):
         if not 0 <= low <= high or high < 1:
             raise ValueError("replicas is [at least, at most], with 0 ≤ least ≤ most and most ≥ 1")
         return self
+
+    @model_validator(mode="after")
+    def _to_some_effect(self) -> "Scale":
+        """A default says nothing; anything else would be ignored in silence."""
+        low, high = self.replicas
+        if low and self._differs("idle_s"):
+            raise ValueError("idle_s needs replicas that begin at 0: with at least one, none goes when idle")
+        for name in ("window_s", "up_delay_s", "down_delay_s"):
+            if max(1, low) == high and self._differs(name):
+                raise ValueError(f"{name} needs replicas that may become more than {high}")
+        return self
+
+    def _differs(self, name: str) -> bool:
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
 
 
 class Variant(Strict):
@@ -128,6 +164,14 @@ class Model(Strict):
     description: str = ""
     timeout_s: Number = Field(
         600, gt=0, description="The longest a request may take, in seconds; a fallback then has its own."
+    )
+    wait_s: Number | None = Field(
+        None,
+        ge=0,
+        description=(
+            "The longest a request may wait for the model to load, in seconds; then it gets 503 and is told "
+            "when to come back. Not given: 55 where no replica is kept and no fallback answers, else 0."
+        ),
     )
     fallback: tuple[PublicName, ...] = Field(
         (),
@@ -168,6 +212,12 @@ class Model(Strict):
         if self.traffic:
             return dict(self.traffic)
         return {next(iter(self.variants)): 100}
+
+    def patience(self, variant: str) -> float:
+        """Seconds that a request may wait for a variant to load."""
+        if self.wait_s is not None:
+            return self.wait_s
+        return PATIENCE_S if self.variants[variant].scale.may_be_cold and not self.fallback else 0.0
 
 
 class Door(Strict):

@@ -4,7 +4,7 @@ for the front door. Does not import Ray."""
 from typing import Any, Literal
 
 from backends.fleet import DOOR, NODE_LABEL
-from backends.fleet.schema import Door, Fleet, Scale, app_name
+from backends.fleet.schema import Door, Fleet, Model, Scale, app_name
 from backends.hosting import Spec
 
 # Serve's own limits never act: past them it holds requests back, or answers in plain text.
@@ -12,6 +12,9 @@ UNLIMITED = 10_000
 
 # The resource that Ray gives its head, and nobody else.
 HEAD = "node:__internal_head__"
+
+# Over how many seconds Serve looks back at a variant of one replica, or none.
+QUICK_S = 2.0
 
 # A dead process is noticed in about a second; a busy one (a long step that holds the GIL) is not
 # taken for dead.
@@ -59,7 +62,7 @@ def variant_application(fleet: Fleet, model: str, variant: str) -> dict[str, Any
         # back what the host would refuse.
         "max_ongoing_requests": UNLIMITED,
         "max_queued_requests": -1,
-        **_stopping(fleet.drain_s),
+        **_stopping(_drain_s(fleet.models[model], one.scale, fleet.drain_s)),
         **_HEALTH,
     }
     return {
@@ -121,12 +124,27 @@ def _replicas(scale: Scale) -> dict[str, Any]:
     least, most = scale.replicas
     if least == most:
         return {"num_replicas": least}
+    # Of one that never has company nothing is averaged: what is past delays only its going.
+    window = scale.window_s if most > 1 else QUICK_S
     autoscaling = {
         "min_replicas": least,
         "max_replicas": most,
         "target_ongoing_requests": scale.target_ongoing,
+        "look_back_period_s": window,
+        # Serve calls it deprecated, and has nothing yet in its place that has an effect. Its 10 s would be
+        # waited for by whoever wants a cold model.
+        "metrics_interval_s": min(window / 2, 1.0 if scale.may_be_cold else 5.0),
+        "upscale_delay_s": scale.up_delay_s,
+        "downscale_delay_s": scale.down_delay_s,
+        "downscale_to_zero_delay_s": scale.idle_s,
+        "policy": {"policy_function": "backends.serve.scaling:by_requests"},
     }
     return {"autoscaling_config": autoscaling}
+
+
+def _drain_s(model: Model, scale: Scale, drain_s: float) -> float:
+    """Where replicas come and go with the requests, none of these is cut by it."""
+    return drain_s if len(set(scale.replicas)) == 1 else max(drain_s, model.timeout_s)
 
 
 def _light(door: Door, drain_s: float) -> dict[str, Any]:

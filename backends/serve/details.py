@@ -77,7 +77,7 @@ def _state(
     loading = [replica for replica in replicas if replica["state"] == "STARTING" and replica.get("pid")]
     failed = found["status"] == "DEPLOY_FAILED"
     return VariantState(
-        readiness=_readiness(bool(running), bool(loading), failed, before.readiness),
+        readiness=_readiness(found, bool(running), bool(loading), before.readiness),
         seconds=_age(loading) if loading and not running else before.seconds,
         message=_last_words(found) if failed else "",
         replicas=tuple(
@@ -111,14 +111,21 @@ def _last_words(found: Mapping[str, Any]) -> str:
     return "it could not start; the operator's log says why"
 
 
-def _readiness(running: bool, loading: bool, failed: bool, before: Readiness) -> Readiness:
+def _readiness(found: Mapping[str, Any], running: bool, loading: bool, before: Readiness) -> Readiness:
+    deployments = list(found["deployments"].values())
     if running:
         return "ready"
-    if failed:
+    if found["status"] == "DEPLOY_FAILED":
         return "down"
+    # To Serve that is as healthy as any.
+    if deployments and all(one["target_num_replicas"] == 0 for one in deployments):
+        return "cold"
     if loading:
         return "loading"
-    return "down" if before in ("ready", "down") else "waiting"
+    # One that went idle and was asked for again in the same moment has not died.
+    if before in ("ready", "down") and not any(one["status"] == "UPSCALING" for one in deployments):
+        return "down"
+    return "waiting"
 
 
 def _replicas(found: Mapping[str, Any], fallen: Collection[str]) -> list[Mapping[str, Any]]:

@@ -17,11 +17,15 @@ from backends.contract.errors import GatewayError
 from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import StreamTask, Task
 from backends.fleet import NODE_LABEL
+from backends.fleet.schema import app_name
 from backends.hosting import Spec, host
 from backends.serve.details import marked
 from backends.serve.hatch import Hatch
 from backends.serve.lane import Sending, Ticket
 from backends.serve.pulse import Pulse
+from backends.serve.scaling import IDLE_S
+
+log = logging.getLogger(__name__)
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
@@ -46,7 +50,9 @@ class Replica:
         self._vendor: Vendor = spec["vendor"] if spec["share"] else "cpu"
         try:
             self._host = host(spec)
+            log.info("loading %s", app_name(spec["model"], spec["variant"]))
             await self._host.load()
+            log.info("loaded")
         except GatewayError as error:
             # Serve tells it on as a text, to the door, too.
             raise RuntimeError(marked(error.message)) from None
@@ -102,6 +108,19 @@ class Replica:
     def _measured(self) -> tuple[int | None, int | None]:
         pids = footprint.family(os.getpid())
         return footprint.vram(pids, self._vendor), footprint.ram(pids)
+
+    async def keep(self) -> VariantState:
+        """A use of the model that asks nothing of it, and so a way to have it loaded."""
+        self._host.keep()
+        return await self.state()
+
+    async def release(self) -> None:
+        """It may stop as soon as nothing runs, where the fleet needs no replica."""
+        self._host.release()
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Serve's hook: what `backends.serve.scaling` decides by, told each `metrics_interval_s`."""
+        return {IDLE_S: self._host.idle_s()}
 
     async def check_health(self) -> None:
         """Serve's hook. Raises when the engine cannot answer, and Serve replaces the replica."""

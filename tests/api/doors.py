@@ -80,7 +80,9 @@ class Behind:
         self.served.close()
 
     def _wait(self) -> None:
-        while loading := [one for one in self.upstream.states().values() if not one.ready]:
+        while loading := [
+            one for one in self.upstream.states().values() if one.readiness not in ("ready", "cold")
+        ]:
             for state in loading:
                 if state.readiness == "down":
                     raise RuntimeError(state.message)

@@ -83,3 +83,49 @@ def test_a_model_is_as_well_as_its_best_variant() -> None:
     down, loading = VariantState("down"), VariantState("loading")
     assert readiness({"a": down, "b": loading}) is loading
     assert readiness({"a": loading, "b": READY}) is READY
+
+
+COLD = VariantState("cold")
+MAY_BE_COLD = {**VARIANT, "scale": {"replicas": [0, 1]}}
+
+
+@pytest.mark.parametrize(
+    ("model", "wait_s"),
+    [
+        ({"scale": {"replicas": [0, 1]}}, 55),
+        ({"scale": {"replicas": [0, 1]}, "wait_s": 5}, 5),
+        ({"scale": {"replicas": [0, 1]}, "fallback": ["spare"]}, 0),
+        ({"scale": {"replicas": [0, 1]}, "fallback": ["spare"], "wait_s": 5}, 5),
+        ({}, 0),
+        ({"wait_s": 5}, 5),
+    ],
+)
+def test_how_long_a_load_is_waited_for(model: dict[str, object], wait_s: float) -> None:
+    target = Catalogue(fleet(m=model, spare={})).target("m", "chat", None, {"m--main": COLD})
+    assert (target.wait_s, target.patient, target.trouble is not None) == (wait_s, True, True)
+
+
+def test_who_may_not_wait_is_told_at_once() -> None:
+    catalogue = Catalogue(fleet(kept={}, patient={"wait_s": 5}))
+    loading = {"kept--main": VariantState("loading"), "patient--main": VariantState("loading")}
+    with pytest.raises(NotReady):
+        catalogue.target("kept", "chat", None, loading)
+    assert catalogue.target("patient", "chat", None, loading).patient
+    with pytest.raises(ModelDown):
+        catalogue.target("patient", "chat", None, {"patient--main": VariantState("down")})
+
+
+def test_a_cold_variant_gives_way_and_wakes() -> None:
+    split = {
+        **SPLIT,
+        "variants": {"stable": VARIANT, "canary": MAY_BE_COLD},
+        "traffic": {"stable": 1, "canary": 99},
+    }
+    catalogue = Catalogue(fleet(m=split))
+    states = {"m--stable": READY, "m--canary": COLD}
+    targets = [catalogue.target("m", "chat", None, states) for _ in range(50)]
+    assert {target.variant for target in targets} == {"stable"}
+    assert {target.wakes for target in targets} >= {"m--canary"}
+    # A load is better than nothing at all.
+    states["m--stable"] = VariantState("down")
+    assert {catalogue.target("m", "chat", None, states).variant for _ in range(50)} == {"canary"}

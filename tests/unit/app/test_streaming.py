@@ -124,3 +124,65 @@ async def test_when_time_is_up_a_client_that_does_not_read_holds_nothing() -> No
     assert source.closed
     serving.cancel()
     await asyncio.wait({serving})
+
+
+def waiting_for_a_load(keeps_waiting: float = 60, **more: float) -> Request:
+    request = visiting(**more)
+    target = Visit.of(request.scope).target
+    assert target is not None
+    target.wait_s = 60
+    target.held.set()
+    asyncio.get_running_loop().call_later(keeps_waiting, target.held.clear)
+    return request
+
+
+async def told(body: Streamed, request: Request) -> bytes:
+    sent = b""
+
+    async def send(message: Any) -> None:
+        nonlocal sent
+        sent += message.get("body", b"")
+
+    await body(request.scope, request.receive, send)
+    return sent
+
+
+async def test_who_waits_for_a_load_gets_a_stream_before_there_is_anything_in_it() -> None:
+    source, request = Source(b"a", b"b", wait=0.2), waiting_for_a_load()
+    begun = await first_or_gone(request, source(), 0.05)
+    assert Visit.of(request.scope).first is None
+    sent = await told(EventStream(begun, Visit.of(request.scope), 60, begun), request)
+    assert sent == b": keep-alive\n\nab"
+    assert Visit.of(request.scope).first is not None
+    assert source.closed
+
+
+async def test_what_fails_then_is_one_event() -> None:
+    source, request = Source(b"a", wait=0.2, fail_at=1), waiting_for_a_load()
+    source.items = (b"a", b"b")
+    begun = await first_or_gone(request, source(), 0.05)
+    sent = await told(EventStream(begun, Visit.of(request.scope), 60, begun), request)
+    assert sent.startswith(b': keep-alive\n\nadata: {"error"')
+    assert Visit.of(request.scope).cut == "engine_failed"
+
+
+async def test_a_slow_model_keeps_its_status_code() -> None:
+    """It was loaded before the grace was over: what is slow now is the engine."""
+    source, request = Source(b"a", b"b", wait=0.3, fail_at=1), waiting_for_a_load(keeps_waiting=0.01)
+    source.fail_at = 0
+    with pytest.raises(EngineFailed):
+        await first_or_gone(request, source(), 0.05)
+
+
+async def test_who_leaves_a_stream_that_waits_ends_the_work() -> None:
+    source, request = Source(b"a", wait=60), waiting_for_a_load(leaves_after=0.2)
+    begun = await first_or_gone(request, source(), 0.05)
+    sent = await told(EventStream(begun, Visit.of(request.scope), 60, begun), request)
+    assert (sent, source.closed) == (b": keep-alive\n\n", True)
+
+
+async def test_a_waiting_stream_that_nobody_reads_can_be_closed() -> None:
+    source = Source(b"a", wait=60)
+    begun = await first_or_gone(waiting_for_a_load(), source(), 0.01)
+    await begun.aclose()
+    assert source.closed

@@ -10,6 +10,7 @@ import pytest
 from app.upstream.watch import Watch
 from backends.contract.errors import ModelDown
 from backends.contract.state import ReplicaState, VariantState
+from backends.fleet.live import Node
 from backends.serve.pulse import Pulse
 
 APP = "a--main"
@@ -30,10 +31,11 @@ class Cluster:
             {"replica_id": name, "state": state, "pid": 7, "node_id": "n", "start_time_s": 0.0}
             for name, state in self.replicas.items()
         ]
-        return {"applications": {APP: {"status": "RUNNING", "deployments": {"Replica": {"replicas": told}}}}}
+        deployment = {"status": "HEALTHY", "target_num_replicas": 1, "replicas": told}
+        return {"applications": {APP: {"status": "RUNNING", "deployments": {"Replica": deployment}}}}
 
-    async def _nodes(self) -> dict[str, str]:
-        return {"n": "here"}
+    async def _nodes(self) -> tuple[dict[str, str], tuple[Node, ...]]:
+        return {"n": "here"}, ()
 
     async def _report(self, app: str) -> list[VariantState]:
         self.asked += 1

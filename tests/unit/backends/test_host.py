@@ -269,3 +269,19 @@ async def test_on_one_card_they_load_one_after_the_other(monkeypatch: pytest.Mon
     loading.clear()
     await asyncio.gather(load(Own, HALF), load(Own, HALF), load(Slow, GpuShare()))
     assert loading[:3] == ["in"] * 3
+
+
+async def test_since_when_it_is_idle() -> None:
+    host = await loaded(max_ongoing=1)
+    assert 0 <= host.idle_s() < 60
+    running = asyncio.create_task(read(host, "!slow 0.02 !words 2"))
+    waiting = asyncio.create_task(read(host, "!words 1"))
+    await asyncio.sleep(0.01)
+    host.release()
+    assert host.idle_s() == 0
+    await running
+    assert host.idle_s() == 0
+    await waiting
+    assert host.idle_s() == math.inf
+    host.keep()
+    assert 0 <= host.idle_s() < 60

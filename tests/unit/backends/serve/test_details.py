@@ -12,8 +12,11 @@ from backends.serve.details import lost, marked, node, replica_ids, variant_stat
 NODES = {"node-1": "elminster"}
 
 
-def app(*replicas: dict[str, Any], status: str = "DEPLOYING") -> dict[str, Any]:
-    return {"status": status, "deployments": {"Replica": {"replicas": list(replicas)}}}
+def app(
+    *replicas: dict[str, Any], status: str = "DEPLOYING", wanted: int = 1, deployment: str = "UPDATING"
+) -> dict[str, Any]:
+    told = {"replicas": list(replicas), "target_num_replicas": wanted, "status": deployment}
+    return {"status": status, "deployments": {"Replica": told}}
 
 
 def replica(state: str, pid: int | None = 7, of: str = "one") -> dict[str, Any]:
@@ -45,6 +48,15 @@ def one(found: dict[str, Any], before: Readiness = "waiting") -> VariantState:
         (app(replica("STARTING", pid=None)), "ready", "down"),
         (app(status="DEPLOY_FAILED"), "loading", "down"),
         ({"status": "DEPLOYING", "deployments": {}}, "waiting", "waiting"),
+        (app(status="RUNNING", wanted=0), "waiting", "cold"),
+        (app(status="RUNNING", wanted=0), "ready", "cold"),
+        (app(replica("STOPPING"), wanted=0), "ready", "cold"),
+        (app(replica("RUNNING"), wanted=0), "ready", "ready"),
+        (app(wanted=1), "cold", "waiting"),
+        (app(deployment="UPSCALING"), "ready", "waiting"),
+        (app(replica("STARTING", pid=None), deployment="UNHEALTHY"), "ready", "down"),
+        (app(replica("STARTING"), wanted=1), "cold", "loading"),
+        (app(status="DEPLOY_FAILED", wanted=0), "loading", "down"),
     ],
 )
 def test_readiness(found: dict[str, Any], before: Readiness, readiness: Readiness) -> None:
@@ -76,8 +88,8 @@ def test_replicas_without_a_process_are_pending() -> None:
 
 
 def test_what_a_replica_said_of_itself_is_kept() -> None:
-    said = ReplicaState("elminster", 7, busy=3, machine="node-1", gpus=(1,), footprint=Footprint(5))
-    details = {"applications": {"a--main": app(replica("RUNNING"), replica("RUNNING", pid=8))}}
+    said = ReplicaState("elminster", 7, busy=3, id="one", machine="node-1", gpus=(1,), footprint=Footprint(5))
+    details = {"applications": {"a--main": app(replica("RUNNING"), replica("RUNNING", pid=8, of="two"))}}
     before = {"a--main": VariantState("ready", replicas=(said,))}
     kept, new = variant_states(details, NODES, before)["a--main"].replicas
     assert (kept.machine, kept.gpus, kept.footprint, kept.busy) == ("node-1", (1,), Footprint(5), 0)
