@@ -1,6 +1,7 @@
 """Public name or alias → `Target`: existence, task, readiness, variant by weight."""
 
 import hashlib
+import math
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from backends.contract.errors import InvalidRequest, ModelDown, ModelNotFound, N
 from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import Verb
 from backends.fleet.schema import Fleet, Model, app_name
+from backends.fleet.traffic import Public, Weights, withdrawn
 
 
 @dataclass(slots=True)
@@ -61,13 +63,25 @@ class Catalogue:
 
     def __init__(self, fleet: Fleet) -> None:
         self.since = int(time.time())
-        self.update(fleet)
+        self.update(Public(fleet=fleet))
 
-    def update(self, fleet: Fleet) -> None:
+    @property
+    def fleet(self) -> Fleet:
+        return self.public.fleet
+
+    def update(self, public: Public) -> None:
         """Take a new fleet in one step: requests in flight keep their targets."""
+        fleet = public.fleet
         names = {alias: name for name, model in fleet.models.items() for alias in model.aliases}
         names.update({name: name for name in fleet.models})
-        self.fleet, self._names = fleet, names
+        self.public, self._names = public, names
+
+    async def shift(self, model: str, judged: Weights, weights: Weights, why: str) -> bool:
+        """As `app.upstream.trials.Shift`, where nobody else must hear of it."""
+        changed = withdrawn(self.public, model, judged, weights, time.time(), why)
+        declared = changed is not self.public
+        self.update(changed)
+        return declared
 
     def resolve(self, public: str) -> tuple[str, Model]:
         """A name or alias → (the model's own name, the model). Raises ModelNotFound."""
@@ -113,7 +127,7 @@ class Catalogue:
         """One model by its own name, without its fallbacks; `public` is what errors call it. What
         keeps every variant from answering is the target's `trouble`."""
         model, trouble = self.fleet.models[name], None
-        variant = _choose(model.weights, sticky)
+        variant = _choose(name, model.weights, sticky)
         if states is not None and not _state(states, name, variant).ready:
             ready = {
                 other: weight
@@ -121,7 +135,7 @@ class Catalogue:
                 if weight and _state(states, name, other).ready
             }
             if ready:
-                variant = _choose(ready, sticky)
+                variant = _choose(name, ready, sticky)
             else:
                 trouble = _not_ready(public, _state(states, name, variant))
         chosen, seconds = model.variants[variant], model.timeout_s
@@ -169,16 +183,17 @@ def _not_ready(public: str, state: VariantState) -> NotReady:
     return NotReady(said, retry_after=min(max(left, 1), 60))
 
 
-def _choose(weights: dict[str, int], sticky: str | None) -> str:
+def _choose(model: str, weights: Mapping[str, int], sticky: str | None) -> str:
     if len(weights) == 1:
         return next(iter(weights))
-    total = sum(weights.values())
     if sticky is None:
-        point = random.randrange(total)
-    else:
-        point = int.from_bytes(hashlib.sha256(sticky.encode()).digest()[:8]) % total
-    for variant, weight in weights.items():
-        point -= weight
-        if point < 0:
-            return variant
-    raise AssertionError("weights are positive and sum to the total")
+        return random.choices(list(weights), list(weights.values()))[0]
+    # Weighted rendezvous: a variant that gains takes callers from the others, and nobody else moves;
+    # one that is away hands its own on, and gets them back.
+    return max(weights, key=lambda variant: weights[variant] * _chance(f"{model}\0{variant}\0{sticky}"))
+
+
+def _chance(key: str) -> float:
+    """The same for the same key; over all keys, `weight * _chance` is largest as often as `weight` says."""
+    drawn = (int.from_bytes(hashlib.sha256(key.encode()).digest()[:6]) + 0.5) / (1 << 48)
+    return -1 / math.log(drawn)

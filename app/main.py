@@ -40,6 +40,7 @@ from app.telemetry.visit import Visits
 from app.upstream import Upstream
 from app.upstream.fallback import Fallbacks
 from app.upstream.samples import Samples
+from app.upstream.trials import Shift, Trials
 from app.voices import Voices
 from backends.fleet.schema import Fleet
 
@@ -50,15 +51,17 @@ FAMILIES = (
 )  # fmt: skip
 
 
-def create_app(settings: Settings, fleet: Fleet, upstream: Upstream) -> FastAPI:
+def create_app(settings: Settings, fleet: Fleet, upstream: Upstream, shift: Shift | None = None) -> FastAPI:
     """The app; its lifespan starts and closes `upstream`.
 
-    `app.state.catalogue.update(fleet)` gives it another fleet while it serves.
+    `app.state.catalogue.update(public)` gives it another fleet while it serves. `shift`: how it declares
+    another traffic to all doors; where none is given it is the only one.
     """
     catalogue, meters = Catalogue(fleet), Meters()
     voices = Voices(settings.voices) if settings.voices else None
     if voices is not None:
         upstream = Samples(upstream, voices)
+    upstream = Trials(upstream, catalogue, shift or catalogue.shift, meters.rolled_back)
     upstream = Fallbacks(upstream, catalogue)
 
     @asynccontextmanager

@@ -15,18 +15,20 @@ router = APIRouter(tags=["fleet"])
 
 @router.get("/v1/fleet", summary="What runs where", response_model=None)
 async def fleet(desk: AtDesk) -> Response:
-    """Per model and variant: state, progress, seconds, share, weight, and each replica."""
+    """Per model and variant: state, progress, seconds, share, weight, and each replica. `traffic`: how the
+    weights were before their last change, when that was, and why, where a variant lost it by itself."""
     states = await desk.upstream.inspect()
     return Json({"models": {name: _model(desk, name, states) for name in desk.catalogue.fleet.models}})
 
 
 def _model(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[str, Any]:
     model = desk.catalogue.fleet.models[name]
-    weights = model.weights
+    weights, change = model.weights, desk.catalogue.public.traffic.get(name)
     return {
         "task": model.task,
         "aliases": list(model.aliases),
         "fallback": list(model.fallback),
+        "traffic": None if change is None else change.model_dump(),
         "variants": {
             label: {
                 "engine": model.variants[label].engine,
