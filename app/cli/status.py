@@ -29,14 +29,18 @@ def status(
     if as_json:
         print(json.dumps(fleet.json(), indent=2))
         return
-    Console(width=None if sys.stdout.isatty() else 200).print(_table(fleet.json()))
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    console.print(_table(fleet.json()))
+    for name, model in fleet.json()["models"].items():
+        if (model["traffic"] or {}).get("why"):
+            console.print(f"{name}: {model['traffic']['why']}", markup=False)
 
 
 def _table(fleet: dict[str, Any]) -> Table:
     table = Table()
     for heading in ("model", "task", "variant", "engine", "state", "node"):
         table.add_column(heading)
-    for heading in ("share", "replicas", "running", "queued", "loaded in"):
+    for heading in ("traffic", "share", "replicas", "running", "queued", "loaded in"):
         table.add_column(heading, justify="right")
     for name, model in fleet["models"].items():
         for label, variant in model["variants"].items():
@@ -48,6 +52,7 @@ def _table(fleet: dict[str, Any]) -> Table:
                 variant["engine"],
                 variant["state"],
                 ", ".join(sorted({replica["node"] for replica in replicas})) or "–",
+                f"{variant['weight']} %",
                 f"{variant['share']:g}" if variant["share"] else "–",
                 str(len(replicas)),
                 str(sum(replica["ongoing"] for replica in replicas)),

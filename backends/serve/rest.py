@@ -1,0 +1,41 @@
+"""A running cluster, spoken to through Serve's declarative REST API. Does not import Ray."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+
+class DeployRefused(Exception):
+    """Serve did not accept a config, or does not answer; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """`dashboard`: the base URL of Ray's dashboard, whose process answers that API."""
+
+    dashboard: str
+
+    async def deploy(self, config: dict[str, Any]) -> None:
+        """Declare what should run; returns once Serve has accepted it, not once it is up."""
+        async with aiohttp.ClientSession() as http, http.put(self._url, json=config) as answer:
+            if answer.status != 200:
+                raise DeployRefused(await answer.text())
+
+    async def details(self) -> dict[str, Any]:
+        """`ServeInstanceDetails`, as `backends.serve.details` reads it."""
+        async with aiohttp.ClientSession() as http, http.get(self._url) as answer:
+            details: dict[str, Any] = await answer.json()
+            return details
+
+    async def drain(self) -> None:
+        """Stop every application; each first finishes what it runs, up to its time. Serve's own
+        shutdown would end HAProxy, and with it the connections, at once."""
+        await self.deploy({"applications": []})
+        while (await self.details())["applications"]:  # noqa: ASYNC110 - another process's state
+            await asyncio.sleep(0.1)
+
+    @property
+    def _url(self) -> str:
+        return f"{self.dashboard}/api/serve/applications/"
