@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
-from backends.contract.engine import Ability, Engine, Progress
+from backends.contract.engine import Ability, Engine, Progress, Reconfigures
 from backends.contract.errors import (
     EngineFailed,
     GatewayError,
@@ -51,7 +51,7 @@ class Host:
     ) -> None:
         self.engine = engine
         self._window, self._most = window, most
-        self._gate = asyncio.Semaphore(max_ongoing)
+        self._gate, self._limit, self._owed = asyncio.Semaphore(max_ongoing), max_ongoing, 0
         self._max_queued = max_queued
         self._queued = self._ongoing = 0
         self._readiness: Readiness = "loading"
@@ -79,6 +79,23 @@ class Host:
         finally:
             self._seconds = time.monotonic() - self._started
         self._readiness = "ready"
+
+    async def reconfigure(self, options: Any, *, max_ongoing: int, max_queued: int) -> None:
+        """Take other limits, and options of which only the engine's `live` ones differ, while it serves.
+
+        Raises what the engine raises; nothing has changed then. What runs above a lower limit ends first.
+        """
+        if isinstance(self.engine, Reconfigures):
+            self.engine.reconfigure(options)
+        self._max_queued = max_queued
+        self._owed += self._limit - max_ongoing
+        self._limit = max_ongoing
+        while self._owed > 0 and not self._gate.locked():
+            await self._gate.acquire()
+            self._owed -= 1
+        while self._owed < 0:
+            self._gate.release()
+            self._owed += 1
 
     async def close(self) -> None:
         self._readiness = "down"
@@ -167,7 +184,10 @@ class Host:
             yield method
         finally:
             self._ongoing -= 1
-            self._gate.release()
+            if self._owed > 0:  # the limit was lowered meanwhile
+                self._owed -= 1
+            else:
+                self._gate.release()
 
     @asynccontextmanager
     async def _boundary(self, task: AnyTask) -> AsyncIterator[None]:

@@ -14,7 +14,7 @@ from backends.contract.tasks import StreamTask, Task
 from backends.fleet.schema import Fleet, app_name
 from backends.host import Host
 from backends.hosting import host
-from backends.render.serve import spec
+from backends.render.serve import live, spec
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class LocalUpstream:
         """A host per variant of the fleet, nothing loaded yet. Raises as `hosting.host` does."""
         return cls(
             {
-                app_name(name, variant): host(spec(fleet, name, variant))
+                app_name(name, variant): host(spec(fleet, name, variant), live(fleet, name, variant))
                 for name, model in fleet.models.items()
                 for variant in model.variants
             }

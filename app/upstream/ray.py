@@ -22,7 +22,8 @@ from backends.contract.errors import EngineFailed, GatewayError, ModelDown, NotR
 from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import AnyTask, StreamTask, Task
 from backends.fleet import NODE_LABEL
-from backends.serve.details import lost, variant_states
+from backends.serve import controller
+from backends.serve.details import lost, settled, variant_states
 from backends.serve.hatch import Hatches, Shut
 from backends.serve.lane import Lane
 
@@ -164,6 +165,7 @@ class Watch:
         self._down: dict[str, asyncio.Event] = {}
         self._nodes: dict[str, str] = {}
         self._hatches: dict[int, str] = {}
+        self._settled: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -220,7 +222,7 @@ class Watch:
             await asyncio.sleep(POLL_S)
 
     async def _look(self) -> None:
-        details = await _details()
+        details = await controller.details()
         before = {app: _serving(state) for app, state in self.states.items()}
         states = variant_states(details, self._nodes, self.states)
         if any(replica.node not in self._nodes.values() for s in states.values() for replica in s.replicas):
@@ -235,8 +237,12 @@ class Watch:
             else:
                 down.clear()
         # Other processes may know other facts: an update brings them while the variant stays ready.
-        for app in [app for app, state in states.items() if _serving(state) - before.get(app, set())]:
-            await self.ask(app)
+        # So may those that took other options: an update brings them once it is settled.
+        then, self._settled = self._settled, settled(details)
+        for app, state in list(states.items()):
+            deployed = self._settled.setdefault(app, then.get(app, 0))
+            if state.ready and (_serving(state) - before.get(app, set()) or deployed > then.get(app, 0)):
+                await self.ask(app)
 
 
 def _serving(state: VariantState) -> set[int]:
@@ -248,10 +254,3 @@ async def _nodes() -> dict[str, str]:
     """Ray's node id → the fleet's name for that kind of node."""
     found = await asyncio.to_thread(ray.nodes)
     return {node["NodeID"]: node["Labels"].get(NODE_LABEL, "unlabelled") for node in found}
-
-
-async def _details() -> dict[str, Any]:
-    """What Serve's REST API shows, from where it gets it (`ServeInstanceDetails` as a dict)."""
-    controller = ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
-    details: dict[str, Any] = await controller.get_serve_instance_details.remote()
-    return details

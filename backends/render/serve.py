@@ -4,8 +4,10 @@ for the front door. Does not import Ray."""
 from typing import Any, Literal
 
 from backends.fleet import DOOR, NODE_LABEL
+from backends.fleet.placement import crowding
 from backends.fleet.schema import Fleet, Place, Scale, app_name, size_in_bytes
-from backends.hosting import Spec
+from backends.fleet.traffic import Public
+from backends.hosting import Live, Spec, parted
 
 # Serve's own limits never act: past them it holds requests back, or answers in plain text.
 UNLIMITED = 10_000
@@ -23,11 +25,12 @@ def serve_config(
     proxies: Literal["HeadOnly", "EveryNode"] = "HeadOnly",
     doors: int = 1,
     drain_s: float = 30,
+    public: Public | None = None,
 ) -> dict[str, Any]:
     """The body of `PUT /api/serve/applications/`, JSON-able.
 
     `host`, `port`: where the door listens; `doors`: its replicas; `drain_s`: how long a
-    stopping replica may finish what it runs.
+    stopping replica may finish what it runs; `public`: what the doors are told besides the fleet.
     """
     models = [
         variant_application(fleet, model, variant, drain_s)
@@ -37,7 +40,7 @@ def serve_config(
     return {
         "proxy_location": proxies,
         "http_options": {"host": host, "port": port},
-        "applications": [*models, door_application(fleet, doors, drain_s)],
+        "applications": [*models, door_application(public or Public(fleet=fleet), doors, drain_s)],
     }
 
 
@@ -56,6 +59,8 @@ def variant_application(fleet: Fleet, model: str, variant: str, drain_s: float) 
         # back what the host would refuse.
         "max_ongoing_requests": UNLIMITED,
         "max_queued_requests": -1,
+        "user_config": live(fleet, model, variant),
+        "max_surge_percent": _surge(fleet, model, variant),
         **_stopping(drain_s),
         **_HEALTH,
     }
@@ -69,8 +74,8 @@ def variant_application(fleet: Fleet, model: str, variant: str, drain_s: float) 
 
 
 def spec(fleet: Fleet, model: str, variant: str) -> Spec:
-    """What a replica must know. Serve replaces every replica when any of it changes: nothing
-    belongs here that can change in place (replicas, traffic, aliases).
+    """What a process is made for. Serve replaces every replica when any of it changes: nothing
+    belongs here that can change in place (`live`, replicas, traffic, aliases).
 
     `vram` is that of the smallest card among the nodes it may land on, in bytes.
     """
@@ -82,18 +87,26 @@ def spec(fleet: Fleet, model: str, variant: str) -> Spec:
         "task": fleet.models[model].task,
         "engine": one.engine,
         "source": one.source,
-        "options": one.options,
+        "options": parted(one.engine, one.options)[0],
         "share": one.place.share,
         "vendor": nodes[0].vendor,
         "vram": min(size_in_bytes(node.vram or "0") for node in nodes),
+    }
+
+
+def live(fleet: Fleet, model: str, variant: str) -> Live:
+    """What Serve hands to the running replicas when it changes."""
+    one = fleet.models[model].variants[variant]
+    return {
+        "options": parted(one.engine, one.options)[1],
         "max_ongoing": one.scale.max_ongoing,
         "max_queued": one.scale.max_queued,
     }
 
 
-def door_application(fleet: Fleet, doors: int, drain_s: float) -> dict[str, Any]:
+def door_application(public: Public, doors: int, drain_s: float) -> dict[str, Any]:
     """The fleet is the door's `user_config`: Serve hands a new one to the running processes."""
-    user_config = {"fleet": fleet.model_dump(mode="json")}
+    user_config = public.model_dump(mode="json")
     deployment = {"name": "Door", **_light(doors, drain_s), "user_config": user_config}
     return {
         "name": DOOR,
@@ -107,6 +120,20 @@ def _selector(place: Place) -> str:
     if len(place.nodes) == 1:
         return place.nodes[0]
     return f"in({','.join(place.nodes)})"
+
+
+def _surge(fleet: Fleet, model: str, variant: str) -> int:
+    """Per cent of its replicas by which a variant may exceed them while it is replaced: one replica, where
+    there is room for it, so that the new one is up before the old one goes; else none. (One that waited
+    for room that never comes would hold up the update for ever.)"""
+    one = fleet.models[model].variants[variant]
+    least, most = one.scale.replicas
+    wanted = max(least, 1) + 1
+    more = one.scale.model_copy(update={"replicas": (wanted, max(wanted, most))})
+    variants = {**fleet.models[model].variants, variant: one.model_copy(update={"scale": more})}
+    models = {**fleet.models, model: fleet.models[model].model_copy(update={"variants": variants})}
+    crowded = any(crowding(fleet.model_copy(update={"models": models})))
+    return 0 if crowded else max(1, 100 // most)
 
 
 def _replicas(scale: Scale) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from backends.contract.state import Readiness, ReplicaState, VariantState
 from backends.fleet import DOOR
 
 _NEVER_SEEN = VariantState()
+# UPDATING: it takes other options while it serves. PENDING_MIGRATION: it serves until another does.
+_SERVING = ("RUNNING", "UPDATING", "PENDING_MIGRATION")
 
 
 def variant_states(
@@ -35,13 +37,22 @@ def lost(details: Mapping[str, Any]) -> set[str]:
         app
         for app, found in details["applications"].items()
         if found["status"] != "DELETING"
-        and not any(replica["state"] in ("RUNNING", "STOPPING") for replica in _replicas(found))
+        and not any(replica["state"] in (*_SERVING, "STOPPING") for replica in _replicas(found))
+    }
+
+
+def settled(details: Mapping[str, Any]) -> dict[str, float]:
+    """The applications that are as they were declared last, and when that was (Unix seconds)."""
+    return {
+        app: float(found["last_deployed_time_s"])
+        for app, found in details["applications"].items()
+        if found["status"] == "RUNNING"
     }
 
 
 def _state(found: Mapping[str, Any], nodes: Mapping[str, str], before: VariantState) -> VariantState:
     replicas = _replicas(found)
-    running = [replica for replica in replicas if replica["state"] == "RUNNING"]
+    running = [replica for replica in replicas if replica["state"] in _SERVING]
     loading = [replica for replica in replicas if replica["state"] == "STARTING" and replica.get("pid")]
     failed = found["status"] == "DEPLOY_FAILED"
     return VariantState(

@@ -13,7 +13,8 @@ from ray import serve
 from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import StreamTask, Task
 from backends.fleet import NODE_LABEL
-from backends.hosting import Spec, host
+from backends.host import Host
+from backends.hosting import Live, Spec, host, reconfigure
 from backends.serve.hatch import Hatch
 from backends.serve.lane import Sending, Ticket
 
@@ -22,8 +23,9 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
 @serve.deployment
 class Replica:
-    """Loads in its constructor, so that Serve counts it as running only once it can answer:
-    an update replaces a variant without a gap.
+    """Loads before Serve counts it as running, so that an update replaces a variant without a gap. What
+    may change while it serves (`Live`) is its `user_config`: Serve hands it over after construction, and
+    again whenever it changes.
 
     No `__call__`: with direct ingress every application opens an HTTP port, and a call method
     would answer on it past the door's checks.
@@ -33,7 +35,14 @@ class Replica:
         _log_to_stderr()
         labels = ray.get_runtime_context().get_node_labels()
         self._node = str(labels.get(NODE_LABEL, "unlabelled"))
-        self._host = host(spec)
+        self._spec = spec
+
+    async def reconfigure(self, live: Live) -> None:
+        """Serve's hook. What it raises makes Serve replace the replica, or say that it cannot start."""
+        if hasattr(self, "_host"):
+            await reconfigure(self._host, self._spec, live)
+            return
+        self._host: Host = host(self._spec, live)
         await self._host.load()
         self._origin = self._host.origin(self._node, os.getpid())
         self._hatch = Hatch(self.call)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from backends.contract.state import Readiness, VariantState
-from backends.serve.details import lost, variant_states
+from backends.serve.details import lost, settled, variant_states
 
 NODES = {"node-1": "elminster"}
 
@@ -36,6 +36,9 @@ def one(found: dict[str, Any], before: Readiness = "waiting") -> VariantState:
         (app(replica("STARTING")), "down", "loading"),
         (app(replica("RUNNING"), status="RUNNING"), "loading", "ready"),
         (app(replica("RUNNING"), replica("STARTING")), "ready", "ready"),
+        # Taking other options while it serves; serving until another does on another node.
+        (app(replica("UPDATING")), "ready", "ready"),
+        (app(replica("PENDING_MIGRATION")), "ready", "ready"),
         (app(replica("STOPPING")), "ready", "down"),
         (app(), "ready", "down"),
         (app(replica("STARTING", pid=None)), "ready", "down"),
@@ -62,7 +65,14 @@ def test_only_a_variant_without_a_process_has_lost_what_it_was_asked() -> None:
     applications = {
         "serving": app(replica("RUNNING")),
         "finishing": app(replica("STOPPING")),
+        "updating": app(replica("UPDATING")),
         "killed": app(replica("STARTING", pid=None)),
         "deleted": app(status="DELETING"),
     }
     assert lost({"applications": applications}) == {"killed"}
+
+
+def test_settled_is_what_is_as_it_was_declared() -> None:
+    told = {"a--main": "RUNNING", "b--main": "DEPLOYING", "c--main": "DEPLOY_FAILED"}
+    applications = {name: {**app(status=status), "last_deployed_time_s": 7} for name, status in told.items()}
+    assert settled({"applications": applications}) == {"a--main": 7.0}
