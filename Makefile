@@ -59,8 +59,10 @@ bench-audio: $(VENV)/dev ## hearing and speaking through the door on Ray, beside
 bench-chat: $(VENV)/dev .venv-vllm/ready .venv-litellm/ready ## chat streams beside plain vLLM and LiteLLM
 	@$(BIN)/python -m bench.chat
 
-bench-fleet: $(VENV)/dev ## kill a node under load five times, and keep every core busy for ten minutes
-	@$(BIN)/python -m bench.fleet
+bench-fleet: $(VENV)/dev ## a fleet under load: nodes that die, cores that are busy for minutes, many deploys
+	@$(BIN)/python -m bench.fleet deaths
+	@$(BIN)/python -m bench.fleet calm
+	@$(BIN)/python -m bench.fleet cycles
 
 bench-vectors: $(VENV)/dev .venv-infinity/ready ## embeddings and reranking beside infinity (1.5 GB for its torch)
 	@$(BIN)/python -m bench.vectors

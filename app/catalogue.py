@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from backends.contract.errors import InvalidRequest, ModelDown, ModelNotFound, N
 from backends.contract.state import Origin, Readiness, VariantState
 from backends.contract.tasks import Verb
 from backends.fleet.schema import Fleet, Model, app_name
+from backends.fleet.traffic import Public, Weights, withdrawn
 
 READY: frozenset[Readiness] = frozenset({"ready"})
 # What a load will end, or does already.
@@ -82,13 +84,25 @@ class Catalogue:
 
     def __init__(self, fleet: Fleet) -> None:
         self.since = int(time.time())
-        self.update(fleet)
+        self.update(Public(fleet=fleet))
 
-    def update(self, fleet: Fleet) -> None:
+    @property
+    def fleet(self) -> Fleet:
+        return self.public.fleet
+
+    def update(self, public: Public) -> None:
         """Take a new fleet in one step: requests in flight keep their targets."""
+        fleet = public.fleet
         names = {alias: name for name, model in fleet.models.items() for alias in model.aliases}
         names.update({name: name for name in fleet.models})
-        self.fleet, self._names = fleet, names
+        self.public, self._names = public, names
+
+    async def shift(self, model: str, judged: Weights, weights: Weights, why: str) -> bool:
+        """As `app.upstream.trials.Shift`, where nobody else must hear of it."""
+        changed = withdrawn(self.public, model, judged, weights, time.time(), why)
+        declared = changed is not self.public
+        self.update(changed)
+        return declared
 
     def resolve(self, public: str) -> tuple[str, Model]:
         """A name or alias → (the model's own name, the model). Raises ModelNotFound."""
@@ -134,7 +148,7 @@ class Catalogue:
         """One model by its own name, without its fallbacks; `public` is what errors call it. What
         keeps every variant from answering is the target's `trouble`."""
         model, trouble, wakes = self.fleet.models[name], None, None
-        variant = _choose(model.weights, sticky)
+        variant = _choose(name, model.weights, sticky)
         state = VariantState("ready") if states is None else _state(states, name, variant)
         if states is not None and not state.ready:
             able = _among(model, name, states, READY)
@@ -143,7 +157,7 @@ class Catalogue:
             if not able and state.readiness == "down":
                 able = _among(model, name, states, COMING)
             if able:
-                variant = _choose(able, sticky)
+                variant = _choose(name, able, sticky)
                 state = _state(states, name, variant)
             if not state.ready:
                 trouble = not_ready(public, state)
@@ -157,7 +171,11 @@ class Catalogue:
         model = self.fleet.models.get(target.model)
         able = _among(model, target.model, states, READY) if model is not None else {}
         able.pop(target.variant, None)
-        return self._made(target.model, _choose(able, target.sticky), target.sticky) if able else None
+        return (
+            self._made(target.model, _choose(target.model, able, target.sticky), target.sticky)
+            if able
+            else None
+        )
 
     def _made(self, name: str, variant: str, sticky: str | None) -> Target:
         model = self.fleet.models[name]
@@ -225,16 +243,17 @@ def not_ready(public: str, state: VariantState) -> NotReady:
     )
 
 
-def _choose(weights: dict[str, int], sticky: str | None) -> str:
+def _choose(model: str, weights: Mapping[str, int], sticky: str | None) -> str:
     if len(weights) == 1:
         return next(iter(weights))
-    total = sum(weights.values())
     if sticky is None:
-        point = random.randrange(total)
-    else:
-        point = int.from_bytes(hashlib.sha256(sticky.encode()).digest()[:8]) % total
-    for variant, weight in weights.items():
-        point -= weight
-        if point < 0:
-            return variant
-    raise AssertionError("weights are positive and sum to the total")
+        return random.choices(list(weights), list(weights.values()))[0]
+    # Weighted rendezvous: a variant that gains takes callers from the others, and nobody else moves;
+    # one that is away hands its own on, and gets them back.
+    return max(weights, key=lambda variant: weights[variant] * _chance(f"{model}\0{variant}\0{sticky}"))
+
+
+def _chance(key: str) -> float:
+    """The same for the same key; over all keys, `weight * _chance` is largest as often as `weight` says."""
+    drawn = (int.from_bytes(hashlib.sha256(key.encode()).digest()[:6]) + 0.5) / (1 << 48)
+    return -1 / math.log(drawn)

@@ -33,20 +33,22 @@ class Door:
         from app.telemetry.logs import configure
         from app.upstream.ray import RayUpstream
         from backends.fleet.schema import Fleet
+        from backends.fleet.traffic import Public
+        from backends.serve.controller import shift
 
         _give_large_blocks_back()
-        self._fleet = Fleet
+        self._public = Public
         settings = Settings()
         configure(settings)
         # Serve hands over `user_config` after construction and before the first request.
         nothing = Fleet.model_construct(version=1, nodes={}, models={})
-        self._app = create_app(settings, nothing, RayUpstream())
+        self._app = create_app(settings, nothing, RayUpstream(), shift)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return self._app
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
-        self._app.state.catalogue.update(self._fleet.model_validate(user_config["fleet"]))
+        self._app.state.catalogue.update(self._public.model_validate(user_config))
 
 
 def _give_large_blocks_back() -> None:

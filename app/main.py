@@ -44,6 +44,7 @@ from app.upstream.cold import Cold
 from app.upstream.fallback import Fallbacks
 from app.upstream.retry import Retries
 from app.upstream.samples import Samples
+from app.upstream.trials import Shift, Trials
 from app.voices import Voices
 from backends.fleet.schema import Fleet
 
@@ -54,17 +55,20 @@ FAMILIES = (
 )  # fmt: skip
 
 
-def create_app(settings: Settings, fleet: Fleet, upstream: Upstream) -> FastAPI:
+def create_app(settings: Settings, fleet: Fleet, upstream: Upstream, shift: Shift | None = None) -> FastAPI:
     """The app; its lifespan starts and closes `upstream`.
 
-    `app.state.catalogue.update(fleet)` gives it another fleet while it serves.
+    `app.state.catalogue.update(public)` gives it another fleet while it serves. `shift`: how it declares
+    another traffic to all doors; where none is given it is the only one.
     """
     catalogue, meters = Catalogue(fleet), Meters()
     voices = Voices(settings.voices) if settings.voices else None
     if voices is not None:
         upstream = Samples(upstream, voices)
-    # One attempt, once the model is loaded; a second one elsewhere; then another model: from the inside out.
-    upstream = Fallbacks(Retries(Cold(Circuits(upstream)), catalogue), catalogue)
+    # From the inside out: one attempt, which counts for its variant, once the model is loaded; a second one
+    # elsewhere; then another model.
+    upstream = Circuits(Trials(upstream, catalogue, shift or catalogue.shift, meters.rolled_back))
+    upstream = Fallbacks(Retries(Cold(upstream), catalogue), catalogue)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

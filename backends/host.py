@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from backends import startlock
-from backends.contract.engine import Ability, Engine, GpuShare, Memory, Progress
+from backends.contract.engine import Ability, Engine, GpuShare, Memory, Progress, Reconfigures
 from backends.contract.errors import (
     EngineFailed,
     GatewayError,
@@ -63,7 +63,7 @@ class Host:
         self._window, self._most = window, most
         self._share, self._estimate = share, estimate
         self._footprint = Footprint(share.granted)
-        self._gate = asyncio.Semaphore(max_ongoing)
+        self._gate, self._limit, self._owed = asyncio.Semaphore(max_ongoing), max_ongoing, 0
         self._max_queued = max_queued
         self._queued = self._ongoing = 0
         self._readiness: Readiness = "loading"
@@ -115,6 +115,23 @@ class Host:
         async with startlock.held(vendor, cards):
             note("loading", None)
             yield
+
+    async def reconfigure(self, options: Any, *, max_ongoing: int, max_queued: int) -> None:
+        """Take other limits, and options of which only the engine's `live` ones differ, while it serves.
+
+        Raises what the engine raises; nothing has changed then. What runs above a lower limit ends first.
+        """
+        if isinstance(self.engine, Reconfigures):
+            self.engine.reconfigure(options)
+        self._max_queued = max_queued
+        self._owed += self._limit - max_ongoing
+        self._limit = max_ongoing
+        while self._owed > 0 and not self._gate.locked():
+            await self._gate.acquire()
+            self._owed -= 1
+        while self._owed < 0:
+            self._gate.release()
+            self._owed += 1
 
     async def close(self) -> None:
         self._readiness = "down"
@@ -220,7 +237,10 @@ class Host:
         finally:
             self._ongoing -= 1
             self._last = time.monotonic()
-            self._gate.release()
+            if self._owed > 0:  # the limit was lowered meanwhile
+                self._owed -= 1
+            else:
+                self._gate.release()
 
     @asynccontextmanager
     async def _boundary(self, task: AnyTask) -> AsyncIterator[None]:

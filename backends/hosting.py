@@ -1,5 +1,6 @@
 """What a variant's process must know, and the host made from it: one way for every upstream."""
 
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from backends.contract.engine import GpuShare, ModelRef, Vendor
@@ -11,9 +12,11 @@ from backends.sources import locate
 
 
 class Spec(TypedDict):
-    """JSON-able; rendered from the fleet by `backends.render.serve.spec`.
+    """What a process is made for, and stays. JSON-able; rendered from the fleet by
+    `backends.render.serve.spec`.
 
-    `vram`: bytes of one GPU of the node; `share`: of one GPU, or a number of GPUs.
+    `vram`: bytes of one GPU of the node; `share`: of one GPU, or a number of GPUs. `options`: those
+    that the engine takes at its start alone.
     """
 
     model: str
@@ -25,21 +28,45 @@ class Spec(TypedDict):
     share: float
     vendor: Vendor
     vram: int
+
+
+class Live(TypedDict):
+    """What may change while it serves. `options`: those that the engine has in `live`."""
+
+    options: dict[str, Any]
     max_ongoing: int
     max_queued: int
 
 
-def host(spec: Spec) -> Host:
+def parted(engine: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options → (those of the start, those that are live). Raises KeyError for an unknown engine."""
+    live: frozenset[str] = getattr(engine_class(engine), "live", frozenset())
+    fixed = {name: value for name, value in options.items() if name not in live}
+    return fixed, {name: value for name, value in options.items() if name in live}
+
+
+def host(spec: Spec, live: Live) -> Host:
     """Nothing is loaded yet. Raises KeyError for an unknown engine, pydantic's ValidationError for
     options it does not take, InvalidRequest for a source that is not there."""
     engine = engine_class(spec["engine"])
     model = ModelRef(spec["model"], spec["task"], spec["source"], locate(spec["source"]))
-    options = engine.Options(**spec["options"])
+    options = _options(spec, live)
     share = GpuShare(spec["share"], spec["vendor"], spec["vram"])
     return Host(
         engine(model, options, share),
         share=share,
         estimate=lambda: estimated(engine, model, options, share),
-        max_ongoing=spec["max_ongoing"],
-        max_queued=spec["max_queued"],
+        max_ongoing=live["max_ongoing"],
+        max_queued=live["max_queued"],
     )
+
+
+async def reconfigure(host: Host, spec: Spec, live: Live) -> None:
+    """Give a host that serves what changed of it. Raises as `Reconfigures.reconfigure` does."""
+    await host.reconfigure(
+        _options(spec, live), max_ongoing=live["max_ongoing"], max_queued=live["max_queued"]
+    )
+
+
+def _options(spec: Spec, live: Live) -> Any:
+    return engine_class(spec["engine"]).Options(**spec["options"], **live["options"])

@@ -173,6 +173,10 @@ class Batcher:
     def alive(self) -> bool:
         return not self._closed and all(thread.is_alive() for thread in self._threads)
 
+    def limit(self, *, most: int, most_waiting: int) -> None:
+        """Other limits, from the next batch and the next request on."""
+        self._most, self._most_waiting = most, most_waiting
+
     async def ask(self, request: Request[T]) -> T:
         """Raises what `request` or the model raises, Overloaded where too much waits, ModelDown once
         closed. For a caller that leaves, nothing computes any more when this has raised."""

@@ -19,12 +19,13 @@ MOTLEY = Path(sys.executable).with_name("motley")
 
 
 class Running:
-    """Up once constructed. `settings` go into its environment as `MOTLEY_…`.
+    """Up once constructed. `options` are those of `motley up`, `settings` go into its environment as
+    `MOTLEY_…`.
 
     Raises RuntimeError, with what it printed, when it does not come up within `within` seconds.
     """
 
-    def __init__(self, fleet: Path, *, within: float = 240, **settings: Any) -> None:
+    def __init__(self, fleet: Path, *options: str, within: float = 240, **settings: Any) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.key = str(settings.get("api_keys", "none")).split(",")[0]
@@ -32,7 +33,7 @@ class Running:
         environment = {f"MOTLEY_{name.upper()}": str(value) for name, value in settings.items()}
         with self.log.open("w") as out:
             self.process = subprocess.Popen(
-                [MOTLEY, "up", fleet, "--port", str(self.port)],
+                [MOTLEY, "up", fleet, "--port", str(self.port), *options],
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
@@ -68,18 +69,28 @@ class Running:
         (variant,) = self.fleet()[model]["variants"].values()
         return next(iter(variant["replicas"]), {})
 
-    def deploy(self, fleet: Path) -> None:
-        """Declare another fleet to it; returns once that is accepted."""
+    @property
+    def address(self) -> str:
+        """Of Ray's dashboard, which takes commands."""
         told = re.search(r"http://\S+(?=\s+\(Ray's dashboard)", self.printed())
         assert told is not None
-        done = subprocess.run(
-            [MOTLEY, "deploy", fleet, "--address", told.group(), "--port", str(self.port)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return told.group()
+
+    def command(self, *arguments: str, within: float = 240) -> subprocess.CompletedProcess[str]:
+        """`motley` with its address."""
+        return subprocess.run(
+            [MOTLEY, *arguments, "--address", self.address],
+            cwd=ROOT, capture_output=True, text=True, timeout=within, check=False,
+        )  # fmt: skip
+
+    def status(self) -> str:
+        """What `motley status` prints."""
+        command = [MOTLEY, "status", "--url", self.url, "--key", self.key]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    def deploy(self, fleet: Path) -> None:
+        """Declare another fleet to it; returns once that is up."""
+        done = self.command("deploy", str(fleet), "--port", str(self.port))
         assert done.returncode == 0, done.stderr
 
     def family(self) -> list[psutil.Process]:

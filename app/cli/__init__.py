@@ -4,8 +4,11 @@ import typer
 
 from app.cli.check import check
 from app.cli.deploy import deploy
+from app.cli.promote import promote
 from app.cli.render import render
+from app.cli.rollback import rollback
 from app.cli.status import status
+from app.cli.traffic import traffic
 from app.cli.try_ import try_
 from app.cli.up import up
 
@@ -22,3 +25,6 @@ main.command()(status)
 main.command()(check)
 main.command()(render)
 main.command()(deploy)
+main.command()(traffic)
+main.command()(promote)
+main.command()(rollback)

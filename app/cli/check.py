@@ -75,7 +75,7 @@ def check(
 
 
 def _living(address: str) -> list[Node]:
-    from backends.serve.cluster import Cluster, Unreachable
+    from backends.serve.rest import Cluster, Unreachable
 
     try:
         return asyncio.run(Cluster(address.rstrip("/")).nodes())

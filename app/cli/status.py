@@ -38,13 +38,15 @@ def status(
         for label, variant in model["variants"].items():
             if variant["message"]:
                 console.print(f"{name}, variant {label}: {variant['message']}", markup=False)
+        if (model["traffic"] or {}).get("why"):
+            console.print(f"{name}: {model['traffic']['why']}", markup=False)
 
 
 def _models(fleet: dict[str, Any]) -> Table:
     table = Table()
     for heading in ("model", "task", "variant", "engine", "state", "node"):
         table.add_column(heading)
-    for heading in ("share", "replicas", "memory", "running", "queued", "loaded in"):
+    for heading in ("traffic", "share", "replicas", "memory", "running", "queued", "loaded in"):
         table.add_column(heading, justify="right")
     for name, model in fleet["models"].items():
         for label, variant in model["variants"].items():
@@ -57,6 +59,7 @@ def _models(fleet: dict[str, Any]) -> Table:
                 variant["engine"],
                 _state(variant),
                 ", ".join(sorted({replica["node"] for replica in replicas})) or "–",
+                f"{variant['weight']} %",
                 f"{variant['share']:g}" if variant["share"] else "–",
                 f"{len(replicas)}{waiting}",
                 _size(_sum(replica["memory"]["ram"] for replica in replicas)),

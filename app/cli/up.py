@@ -18,6 +18,7 @@ from rich.live import Live
 from rich.table import Table
 
 from app.cli.apart import continue_apart
+from app.cli.watch import Stamp, stamp, watch
 from backends.contract.state import VariantState
 from backends.contract.tasks import Verb
 from backends.fleet.engines import check as check_fleet
@@ -25,9 +26,12 @@ from backends.fleet.problems import FleetError
 from backends.fleet.schema import Fleet, app_name
 from backends.render.serve import serve_config
 from backends.serve.details import variant_states
+from backends.serve.rest import Cluster
 
 EMBEDDED = Path("deploy/fleets/embedded.yaml")
 LOOK_S = 1.0
+# The fleet file and how it looked when it was read; None where nobody watches it.
+Watched = tuple[Path, Stamp] | None
 # Ctrl-C, a supervisor, a terminal that is closed.
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SETTLED = frozenset({"ready", "cold", "down"})
@@ -49,9 +53,13 @@ _CURL: dict[Verb, str] = {
 def up(
     fleet: Annotated[Path, typer.Argument(metavar="[FLEET]", help="The fleet file (YAML).")] = EMBEDDED,
     port: Annotated[int, typer.Option(help="Where the door listens, on 127.0.0.1.")] = 8000,
+    watched: Annotated[
+        bool, typer.Option("--watch", help="Deploy the fleet file whenever it changes.")
+    ] = False,
 ) -> None:
     """Start a private Ray cluster on this machine and serve a fleet on it."""
     load_dotenv(".env")
+    seen = stamp(fleet)
     try:
         checked = check_fleet(fleet)
         node = _only_node(checked)
@@ -64,7 +72,7 @@ def up(
         signal.signal(number, signal.default_int_handler)
     console, clock = Console(highlight=False), Clock()
     try:
-        _serve(checked, node, port, console, clock)
+        _serve(checked, node, port, console, clock, (fleet, seen) if watched else None)
     except KeyboardInterrupt:
         console.print("stopped")
 
@@ -90,22 +98,24 @@ class Clock:
         return time.monotonic() - self.began
 
 
-def _serve(fleet: Fleet, node: str, port: int, console: Console, clock: Clock) -> None:
+def _serve(fleet: Fleet, node: str, port: int, console: Console, clock: Clock, file: Watched) -> None:
     with console.status("starting Ray …"):
         # Ray alone takes a second to import: only now, and where the wait is explained.
-        from backends.serve.cluster import Cluster, private_cluster
+        from backends.serve.cluster import private_cluster
 
         kind = fleet.nodes[node]
         entered = private_cluster(node, cpus=kind.cpus, gpus=kind.gpus)
-        cluster: Cluster = entered.__enter__()
+        cluster = entered.__enter__()
     try:
         clock.lap("Ray")
-        asyncio.run(_until_stopped(cluster, fleet, port, console, clock))
+        asyncio.run(_until_stopped(cluster, fleet, port, console, clock, file))
     finally:
         entered.__exit__(None, None, None)
 
 
-async def _until_stopped(cluster: Any, fleet: Fleet, port: int, console: Console, clock: Clock) -> None:
+async def _until_stopped(
+    cluster: Cluster, fleet: Fleet, port: int, console: Console, clock: Clock, file: Watched
+) -> None:
     url = f"http://127.0.0.1:{port}"
     stop = asyncio.Event()
     for number in STOPPING:
@@ -116,7 +126,12 @@ async def _until_stopped(cluster: Any, fleet: Fleet, port: int, console: Console
     if starting.done():
         starting.result()
         _greet(fleet, url, cluster.dashboard, console, clock)
+        watching = None
+        if file is not None:
+            watching = asyncio.create_task(watch(*file, fleet, cluster, console, port=port))
         await stopping
+        if watching is not None:
+            watching.cancel()
     starting.cancel()
     for number in STOPPING:
         # A second Ctrl-C does not wait for the requests in flight.
@@ -127,7 +142,7 @@ async def _until_stopped(cluster: Any, fleet: Fleet, port: int, console: Console
     console.print(f"drained in {time.monotonic() - began:.1f} s")
 
 
-async def _start(cluster: Any, fleet: Fleet, port: int, console: Console, clock: Clock) -> None:
+async def _start(cluster: Cluster, fleet: Fleet, port: int, console: Console, clock: Clock) -> None:
     with console.status("starting Ray Serve …"):
         await cluster.deploy(serve_config(fleet, port=port, drain_s=5))
     clock.lap("Ray Serve")

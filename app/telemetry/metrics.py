@@ -41,6 +41,12 @@ class Meters:
         self.retries = Counter(
             "motley_retries", "Requests asked once more, elsewhere.", (*_WHERE, "reason"), registry=registry
         )
+        self.rollbacks = Counter(
+            "motley_rollbacks",
+            "Traffic that this door took from a `variant` that did worse.",
+            ("model", "variant", "reason"),
+            registry=registry,
+        )
         self.ready = Gauge("motley_variant_ready", "1 when it serves.", ("app",), registry=registry)
         self.busy = Gauge("motley_variant_busy", "Tasks its engines work on.", ("app",), registry=registry)
         self.queued = Gauge("motley_variant_queued", "Tasks that wait.", ("app",), registry=registry)
@@ -56,6 +62,9 @@ class Meters:
             ("app",),
             registry=registry,
         )
+
+    def rolled_back(self, model: str, variant: str, reason: str) -> None:
+        self.rollbacks.labels(model, variant, reason).inc()
 
     def count(self, visit: Visit) -> None:
         """Take down a visit that has ended. One that reached no model is HTTP's to count."""

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from app.catalogue import Target
@@ -15,8 +16,8 @@ from backends.contract.tasks import StreamTask, Task
 from backends.fleet.live import Node
 from backends.fleet.schema import Fleet, app_name
 from backends.host import Host
-from backends.hosting import Spec, host
-from backends.render.serve import spec
+from backends.hosting import host
+from backends.render.serve import live, spec
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ COLD = VariantState("cold")
 class Spare:
     """What makes a host anew that may go after `idle_s` seconds; `state`: while there is none loaded."""
 
-    spec: Spec
+    make: Callable[[], Host]
     idle_s: float
     state: VariantState | None = COLD
 
@@ -50,13 +51,17 @@ class LocalUpstream:
     def from_fleet(cls, fleet: Fleet) -> "LocalUpstream":
         """A host per variant of the fleet, nothing loaded yet. Raises as `hosting.host` does."""
         variants = [
-            (app_name(name, variant), spec(fleet, name, variant), one.scale)
+            (
+                app_name(name, variant),
+                partial(host, spec(fleet, name, variant), live(fleet, name, variant)),
+                one.scale,
+            )
             for name, model in fleet.models.items()
             for variant, one in model.variants.items()
         ]
         return cls(
-            {app: host(known) for app, known, _ in variants},
-            {app: Spare(known, scale.idle_s) for app, known, scale in variants if scale.may_be_cold},
+            {app: make() for app, make, _ in variants},
+            {app: Spare(make, scale.idle_s) for app, make, scale in variants if scale.may_be_cold},
         )
 
     async def call(self, target: Target, task: Task[R]) -> R:
@@ -135,7 +140,7 @@ class LocalUpstream:
                 if state.ready and idle.idle_s() >= cold.idle_s:
                     del self._loading[app]
                     cold.state = replace(state, readiness="cold", replicas=())
-                    self.hosts[app] = host(cold.spec)
+                    self.hosts[app] = cold.make()
                     await idle.close()
 
 

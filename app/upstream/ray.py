@@ -22,6 +22,7 @@ from backends.contract.errors import EngineFailed, GatewayError, ModelDown, Over
 from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import AnyTask, StreamTask, Task
 from backends.fleet.live import Node
+from backends.serve import controller
 from backends.serve.details import node
 from backends.serve.hatch import Hatches, Shut
 from backends.serve.lane import Lane
@@ -42,7 +43,7 @@ class RayUpstream:
     def __init__(self) -> None:
         self._handles: dict[tuple[str, str, bool], Any] = {}
         self._loaders: dict[str, Any] = {}
-        self._watch = Watch(self._report, _details, _nodes)
+        self._watch = Watch(self._report, controller.details, _nodes)
         self._lane = Lane()
         self._hatches = Hatches()
 
@@ -194,10 +195,3 @@ async def _nodes() -> tuple[dict[str, str], tuple[Node, ...]]:
     told = {one["NodeID"]: node(one["NodeID"], one["Labels"], one["Resources"]) for one in found}
     kinds = {name: one.kind or "unlabelled" for name, one in told.items()}
     return kinds, tuple(told[one["NodeID"]] for one in found if one["Alive"])
-
-
-async def _details() -> dict[str, Any]:
-    """What Serve's REST API shows, from where it gets it (`ServeInstanceDetails` as a dict)."""
-    controller = ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
-    details: dict[str, Any] = await controller.get_serve_instance_details.remote()
-    return details

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from backends.contract.errors import ModelDown, NotReady
 from backends.contract.state import ReplicaState, VariantState
 from backends.fleet.live import Node
-from backends.serve.details import lost, replica_ids, variant_states
+from backends.serve.details import lost, replica_ids, settled, variant_states
 from backends.serve.pulse import Pulses
 
 R = TypeVar("R")
@@ -43,6 +43,7 @@ class Watch:
         self._told: dict[str, Any] = {"applications": {}}
         self._kinds: dict[str, str] = {}  # by Ray's node id, of dead ones too
         self._known: dict[str, ReplicaState] = {}
+        self._settled: dict[str, float] = {}
         self._pulses = Pulses(self._settle)
         self._down: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._drops: defaultdict[str, set[Callable[[], None]]] = defaultdict(set)
@@ -150,10 +151,13 @@ class Watch:
             self._kinds |= kinds
             self._settle()
         self._feel()
-        # Other processes may know other facts: an update brings them while the variant stays ready.
+        # Other processes may know other facts, and so may those that took other options: an update brings
+        # them while the variant stays ready, once it is settled.
+        then, self._settled = self._settled, settled(self._told)
         for app, state in self.states.items():
+            deployed = self._settled.setdefault(app, then.get(app, 0))
             unknown = any(replica.id not in self._known for replica in state.replicas)
-            if state.ready and unknown and app not in self._asking:
+            if state.ready and (unknown or deployed > then.get(app, 0)) and app not in self._asking:
                 self._asking[app] = asyncio.create_task(self._learn(app))
 
     async def _learn(self, app: str) -> None:

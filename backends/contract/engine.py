@@ -150,3 +150,19 @@ class Embeds(Protocol):
 @runtime_checkable
 class Reranks(Protocol):
     async def rerank(self, task: RerankTask) -> Ranking: ...
+
+
+@runtime_checkable
+class Reconfigures(Protocol):
+    """An engine that takes some of its options while it serves; the others need a new process.
+
+    `live` names them. What only the loaded model can judge is not among them (a new process can fail
+    beside the one that serves), nor what shapes vectors (one process, one space) or memory.
+    """
+
+    live: ClassVar[frozenset[str]]
+
+    def reconfigure(self, options: Any) -> None:
+        """All options anew, of which only those in `live` differ. Does not fail. What is running may go
+        on with the old ones."""
+        ...

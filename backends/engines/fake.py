@@ -63,6 +63,7 @@ class Fake:
         needs: int = 0
 
     tasks: ClassVar[frozenset[Verb]] = frozenset(VERBS)
+    live: ClassVar[frozenset[str]] = frozenset({"words", "delay"})
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"chat", "completions", "responses"})
 
     @classmethod
@@ -79,6 +80,9 @@ class Fake:
         for step in range(4):
             progress("loading", step / 4)
             await asyncio.sleep(self._options.load_s / 4)
+
+    def reconfigure(self, options: Options) -> None:
+        self._options = options
 
     async def healthy(self) -> bool:
         return True

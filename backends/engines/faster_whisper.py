@@ -5,7 +5,7 @@ The library computes outside the GIL and may be asked by several threads, so it 
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
@@ -15,7 +15,7 @@ from backends.whisper import folder
 from backends.whisper.listening import Listening
 
 if TYPE_CHECKING:
-    from backends.whisper.hearing import Hearing
+    from backends.whisper.hearing import Hearing, Setting
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,10 @@ class FasterWhisper(Listening):
         compression_ratio_threshold: float | None = 2.4
         no_speech_threshold: float | None = 0.6
 
+    live: ClassVar[frozenset[str]] = frozenset(
+        {"vad", "max_new_tokens", "log_prob_threshold", "compression_ratio_threshold", "no_speech_threshold"}
+    )
+
     @classmethod
     def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory | None:
         """From the dimensions in the model's file. None if the model is not on this machine.
@@ -68,6 +72,11 @@ class FasterWhisper(Listening):
         super().__init__(workers=options.workers, batch=1, vad=options.vad)
         self._model, self._options, self._share = model, options, share
 
+    def reconfigure(self, options: Options) -> None:
+        self._options, self._vad = options, options.vad
+        hearing: Any = self._whisper
+        hearing.setting = _setting(options)
+
     def _read(self, note: Progress) -> "Hearing":
         shape = folder.read(self._model.path)
         self._batch = _batch(shape, self._options, self._share)
@@ -75,7 +84,7 @@ class FasterWhisper(Listening):
         try:
             from ctranslate2 import get_cuda_device_count
 
-            from backends.whisper.hearing import Hearing, Judgement, Place, Setting
+            from backends.whisper.hearing import Hearing, Place
         except ImportError as error:
             raise EngineFailed("this engine needs the packages of motley[faster-whisper]") from error
         options = self._options
@@ -89,14 +98,9 @@ class FasterWhisper(Listening):
             threads=options.threads or min(4, os.cpu_count() or 1),
             workers=options.workers,
         )
-        judgement = Judgement(
-            options.log_prob_threshold, options.compression_ratio_threshold, options.no_speech_threshold
-        )
         assert self._model.path is not None
         try:
-            hearing = Hearing(
-                self._model.path, place, Setting(options.beam_size, options.max_new_tokens, judgement)
-            )
+            hearing = Hearing(self._model.path, place, _setting(options))
             note("warming", None)
             hearing.warm()
         except ValueError as error:  # about the compute type; what RuntimeError says has paths in it
@@ -127,6 +131,15 @@ class FasterWhisper(Listening):
 
 def _on_cuda(share: GpuShare) -> bool:
     return share.share > 0 and share.vendor == "nvidia"
+
+
+def _setting(options: FasterWhisper.Options) -> "Setting":
+    from backends.whisper.hearing import Judgement, Setting
+
+    judgement = Judgement(
+        options.log_prob_threshold, options.compression_ratio_threshold, options.no_speech_threshold
+    )
+    return Setting(options.beam_size, options.max_new_tokens, judgement)
 
 
 def _compute_type(options: FasterWhisper.Options, share: GpuShare) -> str:

@@ -95,6 +95,7 @@ class Remote:
         )
 
     tasks: ClassVar[frozenset[Verb]] = frozenset(VERBS)
+    live: ClassVar[frozenset[str]] = frozenset({"max_batch", "voices", "rate", "scores"})
     surfaces: ClassVar[frozenset[Surface]] = frozenset(_PATHS)
     abilities: ClassVar[frozenset[Ability]] = frozenset({"speed", "instructions"})
 
@@ -119,6 +120,9 @@ class Remote:
                 log.error("the environment variable %s holds no key", self._options.key_env)
                 raise EngineFailed("its key is not in the environment of its process")
         self._connection = await connect(self._options, self._public, self._model, key)
+
+    def reconfigure(self, options: Options) -> None:
+        self._options = options
 
     async def healthy(self) -> bool:
         return True

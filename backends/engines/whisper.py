@@ -6,7 +6,7 @@ computes outside the GIL, so it lives in this process.
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
@@ -36,6 +36,8 @@ class Whisper(Listening):
         vad: bool = True
         max_new_tokens: int | None = Field(None, ge=1, le=200)
 
+    live: ClassVar[frozenset[str]] = frozenset({"vad"})
+
     @classmethod
     def estimate(cls, model: ModelRef, options: Options, share: GpuShare) -> Memory | None:
         """From what the checkpoint says of itself. None if the model is not on this machine."""
@@ -50,6 +52,9 @@ class Whisper(Listening):
     def __init__(self, model: ModelRef, options: Options, share: GpuShare) -> None:
         super().__init__(workers=1, batch=options.batch, vad=options.vad)
         self._model, self._options, self._share = model, options, share
+
+    def reconfigure(self, options: Options) -> None:
+        self._vad = options.vad
 
     def _read(self, note: Progress) -> "OnTorch":
         _shape(self._model.path)

@@ -16,7 +16,10 @@ RESERVED = frozenset(
 def agree(fleet: Fleet) -> list[Finding]:
     """Everything that contradicts something else; empty for a fleet that can be deployed."""
     placed = list(_places(fleet))
-    found = [*_names(fleet), *_addresses(fleet), *_traffic(fleet), *_fallbacks(fleet), *_door(fleet), *placed]
+    found = [
+        *_names(fleet), *_addresses(fleet), *_traffic(fleet), *_rollbacks(fleet), *_fallbacks(fleet),
+        *_door(fleet), *placed,
+    ]  # fmt: skip
     # Where a variant fits nowhere by itself, saying that the whole does not fit adds nothing.
     return found if placed else [*found, *crowding(fleet)]
 
@@ -82,6 +85,18 @@ def _traffic(fleet: Fleet) -> Iterator[Finding]:
         total = sum(model.traffic.values())
         if total != 100:
             yield Finding(path, f"the traffic of '{name}' sums to {total}", "it is in per cent: make it 100")
+
+
+def _rollbacks(fleet: Fleet) -> Iterator[Finding]:
+    for name, model in fleet.models.items():
+        path: Path = ("models", name, "rollback")
+        if model.rollback is None:
+            continue
+        if len(model.variants) == 1:
+            yield Finding(path, f"'{name}' has one variant: there is nothing to go back to", "remove it")
+        elif model.home not in model.variants:
+            message = f"'{name}' has no variant '{model.home}'"
+            yield Finding((*path, "to"), message, did_you_mean(model.home, model.variants))
 
 
 def _fallbacks(fleet: Fleet) -> Iterator[Finding]:

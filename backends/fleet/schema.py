@@ -156,6 +156,26 @@ class Variant(Strict):
 VARIANT_KEYS = frozenset(Variant.model_fields)
 
 
+class Rollback(Strict):
+    """When the traffic of the other variants goes back to one of them, by itself.
+
+    What counts is the door's own view: failures (5xx, streams that broke) and seconds to the first item.
+    What the caller did wrong, or did not wait for, says nothing of a variant.
+    """
+
+    to: Name | None = Field(
+        None, description="Where it goes back to; by default `stable`, else the first variant."
+    )
+    errors: Number = Field(
+        0.05, ge=0, lt=1, description="By how much more of its requests a variant may fail: 0.05 is 5 points."
+    )
+    latency: Number = Field(
+        2.0, gt=1, description="How many times as long as there its first item may typically take."
+    )
+    window_s: Number = Field(60, gt=0, description="Seconds that are looked back over.")
+    requests: Whole = Field(20, ge=1, description="Requests that each of the two must have had in these.")
+
+
 class Model(Strict):
     """One public name. Traffic is split over its variants by weight."""
 
@@ -183,6 +203,9 @@ class Model(Strict):
     variants: dict[Name, Variant] = Field(min_length=1)
     traffic: dict[Name, Annotated[Whole, Field(ge=0, le=100)]] = Field(
         {}, description="Per cent of the requests per variant, 100 in all."
+    )
+    rollback: Rollback | None = Field(
+        None, description="When a variant that does worse loses its traffic; never, where nothing is said."
     )
 
     @model_validator(mode="before")
@@ -218,6 +241,13 @@ class Model(Strict):
         if self.wait_s is not None:
             return self.wait_s
         return PATIENCE_S if self.variants[variant].scale.may_be_cold and not self.fallback else 0.0
+
+    @property
+    def home(self) -> str:
+        """The variant that the others are judged by, and that a rollback goes to."""
+        if self.rollback is not None and self.rollback.to is not None:
+            return self.rollback.to
+        return "stable" if "stable" in self.variants else next(iter(self.variants))
 
 
 class Door(Strict):

@@ -4,8 +4,10 @@ for the front door. Does not import Ray."""
 from typing import Any, Literal
 
 from backends.fleet import DOOR, NODE_LABEL
+from backends.fleet.crowding import crowding
 from backends.fleet.schema import Door, Fleet, Model, Scale, app_name
-from backends.hosting import Spec
+from backends.fleet.traffic import Public
+from backends.hosting import Live, Spec, parted
 
 # Serve's own limits never act: past them it holds requests back, or answers in plain text.
 UNLIMITED = 10_000
@@ -28,10 +30,12 @@ def serve_config(
     port: int = 8000,
     proxies: Literal["HeadOnly", "EveryNode"] = "HeadOnly",
     drain_s: float | None = None,
+    public: Public | None = None,
 ) -> dict[str, Any]:
     """The body of `PUT /api/serve/applications/`, JSON-able.
 
-    `host`, `port`: where the door listens; `drain_s`: in the place of the fleet's.
+    `host`, `port`: where the door listens; `drain_s`: in the place of the fleet's; `public`: what the doors
+    are told besides the fleet.
     """
     if drain_s is not None:
         fleet = fleet.model_copy(update={"drain_s": drain_s})
@@ -43,7 +47,7 @@ def serve_config(
     return {
         "proxy_location": proxies,
         "http_options": {"host": host, "port": port},
-        "applications": [*models, door_application(fleet, on_head=proxies == "HeadOnly")],
+        "applications": [*models, door_application(public or Public(fleet=fleet), proxies == "HeadOnly")],
     }
 
 
@@ -62,6 +66,8 @@ def variant_application(fleet: Fleet, model: str, variant: str) -> dict[str, Any
         # back what the host would refuse.
         "max_ongoing_requests": UNLIMITED,
         "max_queued_requests": -1,
+        "user_config": live(fleet, model, variant),
+        "max_surge_percent": _surge(fleet, model, variant),
         **_stopping(_drain_s(fleet.models[model], one.scale, fleet.drain_s)),
         **_HEALTH,
     }
@@ -75,8 +81,8 @@ def variant_application(fleet: Fleet, model: str, variant: str) -> dict[str, Any
 
 
 def spec(fleet: Fleet, model: str, variant: str) -> Spec:
-    """What a replica must know. Serve replaces every replica when any of it changes: nothing
-    belongs here that can change in place (replicas, traffic, aliases).
+    """What a process is made for. Serve replaces every replica when any of it changes: nothing
+    belongs here that can change in place (`live`, replicas, traffic, aliases).
 
     `vram` is that of the smallest card among the nodes it may land on, in bytes.
     """
@@ -88,20 +94,28 @@ def spec(fleet: Fleet, model: str, variant: str) -> Spec:
         "task": fleet.models[model].task,
         "engine": one.engine,
         "source": one.source,
-        "options": one.options,
+        "options": parted(one.engine, one.options)[0],
         "share": share.share,
         "vendor": share.vendor,
         "vram": share.vram,
+    }
+
+
+def live(fleet: Fleet, model: str, variant: str) -> Live:
+    """What Serve hands to the running replicas when it changes."""
+    one = fleet.models[model].variants[variant]
+    return {
+        "options": parted(one.engine, one.options)[1],
         "max_ongoing": one.scale.max_ongoing,
         "max_queued": one.scale.max_queued,
     }
 
 
-def door_application(fleet: Fleet, *, on_head: bool) -> dict[str, Any]:
+def door_application(public: Public, on_head: bool) -> dict[str, Any]:
     """The fleet is the door's `user_config`: Serve hands a new one to the running processes.
 
     `on_head`: unless the fleet says where, beside the only proxy, which then reaches it by loopback."""
-    user_config = {"fleet": fleet.model_dump(mode="json")}
+    fleet, user_config = public.fleet, public.model_dump(mode="json")
     deployment = {"name": "Door", **_light(fleet.door, fleet.drain_s), "user_config": user_config}
     if on_head and not fleet.door.nodes:
         deployment["ray_actor_options"] |= {"resources": {HEAD: 0.001}}
@@ -118,6 +132,20 @@ def _on(nodes: tuple[str, ...]) -> dict[str, Any]:
     if not nodes:
         return {}
     return {"label_selector": {NODE_LABEL: nodes[0] if len(nodes) == 1 else f"in({','.join(nodes)})"}}
+
+
+def _surge(fleet: Fleet, model: str, variant: str) -> int:
+    """Per cent of its replicas by which a variant may exceed them while it is replaced: one replica, where
+    there is room for it, so that the new one is up before the old one goes; else none. (One that waited
+    for room that never comes would hold up the update for ever.)"""
+    one = fleet.models[model].variants[variant]
+    least, most = one.scale.replicas
+    wanted = max(least, 1) + 1
+    more = one.scale.model_copy(update={"replicas": (wanted, max(wanted, most))})
+    variants = {**fleet.models[model].variants, variant: one.model_copy(update={"scale": more})}
+    models = {**fleet.models, model: fleet.models[model].model_copy(update={"variants": variants})}
+    crowded = any(crowding(fleet.model_copy(update={"models": models})))
+    return 0 if crowded else max(1, 100 // most)
 
 
 def _replicas(scale: Scale) -> dict[str, Any]:

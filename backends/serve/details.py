@@ -54,6 +54,15 @@ def lost(details: Mapping[str, Any], fallen: Collection[str] = ()) -> set[str]:
     }
 
 
+def settled(details: Mapping[str, Any]) -> dict[str, float]:
+    """The applications that are as they were declared last, and when that was (Unix seconds)."""
+    return {
+        app: float(found["last_deployed_time_s"])
+        for app, found in details["applications"].items()
+        if found["status"] == "RUNNING"
+    }
+
+
 def marked(message: str) -> str:
     """What a replica says last, so that `variant_states` finds it in what Serve tells."""
     return f"{_BEGIN}{message}{_END}"

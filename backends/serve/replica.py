@@ -18,7 +18,8 @@ from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import StreamTask, Task
 from backends.fleet import NODE_LABEL
 from backends.fleet.schema import app_name
-from backends.hosting import Spec, host
+from backends.host import Host
+from backends.hosting import Live, Spec, host, reconfigure
 from backends.serve.details import marked
 from backends.serve.hatch import Hatch
 from backends.serve.lane import Sending, Ticket
@@ -32,8 +33,9 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
 @serve.deployment
 class Replica:
-    """Loads in its constructor, so that Serve counts it as running only once it can answer:
-    an update replaces a variant without a gap.
+    """Loads before Serve counts it as running, so that an update replaces a variant without a gap. What
+    may change while it serves (`Live`) is its `user_config`: Serve hands it over after construction, and
+    again whenever it changes.
 
     No `__call__`: with direct ingress every application opens an HTTP port, and a call method
     would answer on it past the door's checks.
@@ -48,9 +50,16 @@ class Replica:
         given = context.get_accelerator_ids().get("GPU", ())
         self._gpus = tuple(int(gpu) for gpu in given if str(gpu).isdecimal())
         self._vendor: Vendor = spec["vendor"] if spec["share"] else "cpu"
+        self._spec = spec
+
+    async def reconfigure(self, live: Live) -> None:
+        """Serve's hook. What it raises makes Serve replace the replica, or say that it cannot start."""
+        if hasattr(self, "_host"):
+            await reconfigure(self._host, self._spec, live)
+            return
         try:
-            self._host = host(spec)
-            log.info("loading %s", app_name(spec["model"], spec["variant"]))
+            self._host: Host = host(self._spec, live)
+            log.info("loading %s", app_name(self._spec["model"], self._spec["variant"]))
             await self._host.load()
             log.info("loaded")
         except GatewayError as error:

@@ -69,6 +69,8 @@ class Model(Protocol):
 class Serving:
     """One loaded model and its batcher. An engine says how the model is opened, and which verbs it has."""
 
+    live: ClassVar[frozenset[str]] = frozenset({"max_batch", "max_waiting"})
+
     def __init__(self, model: ModelRef, options: Knobs, share: GpuShare) -> None:
         self._model, self._knobs, self._share = model, options, share
         self._prompts = folder.Prompts()
@@ -114,6 +116,12 @@ class Serving:
         if wanted is not None and wanted > own:
             raise EngineFailed(f"max_tokens is {wanted}, but the model reads at most {own}")
         return wanted or own
+
+    def reconfigure(self, options: Knobs) -> None:
+        self._knobs = options
+        if self._batcher is not None:
+            _, texts = options.batch(self._share)
+            self._batcher.limit(most=texts, most_waiting=options.max_waiting)
 
     async def healthy(self) -> bool:
         """After a failure, only what still computes is healthy: a card's context can be beyond repair

@@ -79,7 +79,7 @@ class Hearing:
         )
         # A stranger's prompt is text: `<|endoftext|>` in it is letters and signs.
         self._model.hf_tokenizer.encode_special_tokens = True
-        self._setting = setting
+        self.setting = setting
 
     @property
     def compute_type(self) -> str:
@@ -158,7 +158,7 @@ class Hearing:
     def _judged(self, clip: Clip, offset: float, found: Sequence[Any]) -> tuple[Segment, ...] | None:
         if not found:
             return ()
-        judge, first = self._setting.judgement, found[0]
+        judge, first = self.setting.judgement, found[0]
         if judge.silence(first.no_speech_prob, first.avg_logprob):
             return ()
         if judge.poor("".join(segment.text for segment in found).strip(), first.avg_logprob):
@@ -166,7 +166,7 @@ class Hearing:
         return _segments(clip, offset, found)
 
     def _warmly(self, clip: Clip, asked: Asked, stopped: Callable[[], bool]) -> tuple[Segment, ...]:
-        judge = self._setting.judgement
+        judge = self.setting.judgement
         segments, _ = self._model.transcribe(
             clip.sound,
             condition_on_previous_text=False,
@@ -186,14 +186,14 @@ class Hearing:
         return {
             "language": asked.language,
             "task": "translate" if asked.translate else "transcribe",
-            "beam_size": self._setting.beam,
+            "beam_size": self.setting.beam,
             "temperature": temperature,
             # As a word begins: the library puts the space there in one of its two ways only.
             "initial_prompt": f" {asked.prompt}" if asked.prompt else None,
             "hotwords": asked.keywords,
             "without_timestamps": False,
             "word_timestamps": asked.words,
-            "max_new_tokens": self._setting.max_new_tokens,
+            "max_new_tokens": self.setting.max_new_tokens,
         }
 
     def _with_logprobs(self, clip: Clip, segments: tuple[Segment, ...], asked: Asked) -> tuple[Segment, ...]:

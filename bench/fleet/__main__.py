@@ -1,97 +1,18 @@
-"""A fleet on several Ray nodes of this machine: what a death costs, and that there is no false alarm.
+"""What a fleet bears: `python -m bench.fleet PART …`, each part with its own options."""
 
-    python -m bench.fleet [deaths] [calm] [--kills N] [--minutes M]
-
-`deaths`: the raylet of one node is killed under load on all five verbs, and the node comes back, so many
-times over. `calm`: every core is kept busy for minutes; no model may be called anything but ready.
-"""
-
-import argparse
-import statistics
 import sys
-import time
-from collections.abc import Callable
+from functools import partial
 
-import httpx2
-import psutil
+from bench.fleet import cycles, faults
 
-from tests.ray.faults import BOTH, FAR, NEAR, ROOMS, Death, Load, burning, kill
-from tests.ray.nodes import Nodes
-
-MODELS = (*FAR, *NEAR, BOTH)
-# The load that goes beside: about what two busy cores still answer.
-CALM_EVERY_S = 2.0
-
-
-def main() -> int:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("parts", nargs="*", help="both by default")
-    asked.add_argument("--kills", type=int, default=5)
-    asked.add_argument("--minutes", type=float, default=10)
-    given = asked.parse_args()
-    parts = given.parts or ["deaths", "calm"]
-    if unknown := set(parts) - {"deaths", "calm"}:
-        asked.error(f"no such part: {', '.join(sorted(unknown))}")
-    nodes = Nodes(ROOMS)
-    try:
-        nodes.deploy(ROOMS)
-        nodes.until_ready(ROOMS)
-        good = True
-        if "calm" in parts:
-            good &= calm(nodes, given.minutes)
-        if "deaths" in parts:
-            good &= deaths(nodes, given.kills)
-    finally:
-        nodes.close()
-    return 0 if good else 1
-
-
-def deaths(nodes: Nodes, kills: int) -> bool:
-    all_of_them: list[Death] = []
-    for number in range(kills):
-        nodes.until_ready(ROOMS)
-        time.sleep(5)
-        all_of_them.append(kill(nodes, "far"))
-        print(f"kill {number + 1}: {all_of_them[-1].told()}", flush=True)
-
-    def median(of: Callable[[Death], float]) -> float:
-        return statistics.median(of(one) for one in all_of_them)
-
-    refused, hung = median(lambda one: one.refused), median(lambda one: one.hung)
-    late = median(lambda one: one.back - one.loads)
-    errors = sum(len(one.errors) for one in all_of_them)
-    print(f"\n| median of {kills} | aimed at | here |\n|---|---|---|")
-    print(f"| first 503 after the kill | ≤ 3 s | {refused:.2f} s |")
-    print(f"| the longest that a request took past the kill | ≤ 5 s | {hung:.2f} s |")
-    print(f"| back after the node, less what loading takes | ≤ 20 s | {late:.1f} s |")
-    answers = sum(one.strangers for one in all_of_them)
-    print(f"| errors of other nodes' models (all kills) | 0 | {errors} of {answers} |")
-    return refused <= 3 and hung <= 5 and late <= 20 and not errors
-
-
-def calm(nodes: Nodes, minutes: float) -> bool:
-    cores, alarms, looks = psutil.cpu_count() or 2, set[tuple[str, str]](), 0
-    load = Load(nodes.url)
-    with burning(cores), load.running(every=CALM_EVERY_S):
-        end = time.monotonic() + minutes * 60
-        while time.monotonic() < end:
-            time.sleep(0.5)
-            try:
-                told = httpx2.get(f"{nodes.url}/ready", timeout=60).json()["models"]
-            except httpx2.HTTPError as error:
-                print(f"the door did not answer: {error!r}", flush=True)
-                continue
-            looks += 1
-            alarms |= {(name, one["state"]) for name, one in told.items() if one["state"] != "ready"}
-    answers = load.of(*MODELS)
-    failed = [one for one in answers if one.status != 200]
-    print(
-        f"{minutes:g} minutes with {cores} processes that only burn: "
-        f"{len(alarms)} false alarms in {looks} looks {sorted(alarms)}, "
-        f"{len(failed)} of {len(answers)} requests failed {sorted({str(one.code) for one in failed})}"
-    )
-    return not alarms and not failed
-
+PARTS = {
+    "cycles": cycles.main,
+    "deaths": partial(faults.main, "deaths"),
+    "calm": partial(faults.main, "calm"),
+}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    name, *arguments = sys.argv[1:] or [""]
+    if name not in PARTS:
+        sys.exit(f"python -m bench.fleet PART, where PART is one of: {', '.join(PARTS)}")
+    PARTS[name](arguments)

@@ -175,6 +175,14 @@ def test_the_registry_and_the_class_agree(engine: str) -> None:
     assert all(callable(getattr(cls, verb)) for verb in cls.tasks)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_is_live_is_an_option_and_can_be_changed(engine: str) -> None:
+    cls = engine_class(engine)
+    live = getattr(cls, "live", frozenset())
+    assert live <= cls.Options.model_fields.keys()
+    assert bool(live) == hasattr(cls, "reconfigure")
+
+
 @pytest.mark.parametrize("engine", SOURCES)
 def test_estimating_imports_nothing_heavy(engine: str) -> None:
     """`motley check` runs on any laptop."""
@@ -245,6 +253,16 @@ ASKED: list[tuple[dict[str, Any], str]] = [
     ({"to": "en"}, "model"),
     ({"streams": True}, "stream"),
 ]
+
+
+@over([(engine, verb) for engine, verb in PAIRS if hasattr(engine_class(engine), "live")])
+async def test_options_are_taken_while_it_serves(host: Host, engine: str, verb: Verb) -> None:
+    options = engine_class(engine).Options(**OPTIONS.get(engine, {}))
+    before = asyncio.create_task(answer(host, task(engine, verb)))
+    await asyncio.sleep(0)
+    await host.reconfigure(options, max_ongoing=2, max_queued=1)
+    assert await before
+    assert await answer(host, task(engine, verb))
 
 
 async def answer_or_name(host: Host, asked: AnyTask) -> tuple[list[Any], str | None]:

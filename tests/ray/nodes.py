@@ -66,7 +66,8 @@ class Nodes:
             for name in self.names:
                 if name != HEAD:
                     self.start(name)
-                    self._until(lambda kind=self.kind(name): kind in self._alive(), within)
+                    kind = self.kind(name)
+                    self._until(lambda kind=kind: kind in self._alive(), within)  # type: ignore[misc]
         except BaseException:
             self.close()
             raise

@@ -129,3 +129,65 @@ def test_a_cold_variant_gives_way_and_wakes() -> None:
     # A load is better than nothing at all.
     states["m--stable"] = VariantState("down")
     assert {catalogue.target("m", "chat", None, states).variant for _ in range(50)} == {"canary"}
+
+
+USERS = [f"user-{number}" for number in range(4000)]
+
+
+def chosen(**weights: int) -> dict[str, str]:
+    """Each user's variant."""
+    model = {"task": "chat", "traffic": weights, "variants": dict.fromkeys(weights, VARIANT)}
+    catalogue = Catalogue(fleet(m=model))
+    return {user: catalogue.target("m", "chat", user).variant for user in USERS}
+
+
+@pytest.mark.parametrize("sticky", [True, False])
+def test_two_thousand_requests_are_split_within_three_points(sticky: bool) -> None:
+    for share in (1, 10, 50, 90):
+        split = {"traffic": {"stable": 100 - share, "canary": share}}
+        catalogue = Catalogue(fleet(m={**SPLIT, **split}))
+        users = [f"caller-{number}" if sticky else None for number in range(2000)]
+        seen = Counter(catalogue.target("m", "chat", user).variant for user in users)
+        assert abs(seen["canary"] / 20 - share) < 3
+
+
+def test_a_growing_canary_takes_the_callers_it_needs_and_moves_nobody_else() -> None:
+    before, after = chosen(stable=90, canary=10), chosen(stable=70, canary=30)
+    moved = [user for user in USERS if before[user] != after[user]]
+    assert {after[user] for user in moved} == {"canary"}
+    assert len(moved) / len(USERS) == pytest.approx(0.2, abs=0.03)
+
+
+def test_of_three_only_few_more_move_than_need_to() -> None:
+    before, after = chosen(one=50, two=30, three=20), chosen(one=40, two=30, three=30)
+    moved = sum(before[user] != after[user] for user in USERS)
+    assert 0.08 < moved / len(USERS) < 0.14
+
+
+def test_the_order_in_the_file_does_not_matter() -> None:
+    assert chosen(one=50, two=30, three=20) == chosen(three=20, one=50, two=30)
+
+
+def test_who_is_in_one_canary_is_not_in_all_of_them() -> None:
+    catalogue = Catalogue(fleet(a=SPLIT, b={**SPLIT, "aliases": []}))
+    both = Counter(
+        (catalogue.target("a", "chat", user).variant, catalogue.target("b", "chat", user).variant)
+        for user in USERS
+    )
+    assert both["canary", "canary"] / len(USERS) == pytest.approx(0.04, abs=0.02)
+
+
+def test_a_variant_that_is_away_gets_its_callers_back() -> None:
+    weights = {"one": 50, "two": 30, "three": 20}
+    model = {"task": "chat", "traffic": weights, "variants": dict.fromkeys(weights, VARIANT)}
+    catalogue = Catalogue(fleet(m=model))
+    up = {f"m--{variant}": READY for variant in weights}
+    away = {**up, "m--two": VariantState("down")}
+    before, during, after = (
+        {user: catalogue.target("m", "chat", user, states).variant for user in USERS}
+        for states in (up, away, up)
+    )
+    assert before == after
+    assert {user for user in USERS if before[user] != during[user]} == {
+        user for user in USERS if before[user] == "two"
+    }

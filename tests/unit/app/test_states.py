@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from backends.fleet.traffic import Public
+
 from .conftest import Enter, fleet
 
 ASK = {"model": "slow", "messages": [{"role": "user", "content": "!words 1"}]}
@@ -38,7 +40,7 @@ async def test_the_shape_is_checked_before_the_state(enter: Enter) -> None:
 async def test_another_fleet_while_it_serves(enter: Enter) -> None:
     client = await enter(fleet(one={}))
     await asyncio.sleep(0.05)
-    client.app.state.catalogue.update(fleet(one={"aliases": ["llm"]}, two={}))  # type: ignore[attr-defined]
+    client.app.state.catalogue.update(Public(fleet=fleet(one={"aliases": ["llm"]}, two={})))  # type: ignore[attr-defined]
     assert (await client.post("/llm" + CHAT, json=without_model())).json()["model"] == "llm"
     waiting = await client.post(CHAT, json={**ASK, "model": "two"})
     assert (waiting.status_code, waiting.json()["error"]["code"]) == (503, "model_loading")

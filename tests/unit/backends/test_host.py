@@ -285,3 +285,62 @@ async def test_since_when_it_is_idle() -> None:
     assert host.idle_s() == math.inf
     host.keep()
     assert 0 <= host.idle_s() < 60
+
+
+async def test_a_higher_limit_lets_in_who_waits() -> None:
+    host = await loaded(max_ongoing=1, max_queued=4)
+    asked = [asyncio.create_task(read(host, "!slow 0.02 !words 3")) for _ in range(4)]
+    await asyncio.sleep(0.01)
+    assert running(host) == (1, 3)
+    await host.reconfigure(Fake.Options(), max_ongoing=3, max_queued=4)
+    await asyncio.sleep(0.01)
+    assert running(host) == (3, 1)
+    assert await asyncio.gather(*asked) == [4] * 4
+
+
+async def test_a_lower_limit_holds_once_what_runs_has_ended() -> None:
+    host = await loaded(max_ongoing=3, max_queued=9)
+    asked = [asyncio.create_task(read(host, "!slow 0.02 !words 3")) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    await host.reconfigure(Fake.Options(), max_ongoing=1, max_queued=0)
+    assert running(host) == (3, 0)
+    with pytest.raises(Overloaded):
+        await read(host, "!words 1")
+    await host.reconfigure(Fake.Options(), max_ongoing=1, max_queued=9)
+    most: list[int] = []
+
+    async def count() -> None:
+        while True:
+            most.append(running(host)[0])
+            await asyncio.sleep(0.001)
+
+    assert await asyncio.gather(*asked) == [4] * 3
+    counting = asyncio.create_task(count())
+    assert await asyncio.gather(*(read(host, "!slow 0.005 !words 2") for _ in range(4))) == [3] * 4
+    counting.cancel()
+    assert max(most) == 1
+
+
+async def test_a_lower_limit_and_a_higher_one_again_leave_the_gate_as_it_was() -> None:
+    host = await loaded(max_ongoing=2, max_queued=9)
+    asked = [asyncio.create_task(read(host, "!slow 0.02 !words 3")) for _ in range(4)]
+    await asyncio.sleep(0.01)
+    for limit in (1, 5, 1, 2):
+        await host.reconfigure(Fake.Options(), max_ongoing=limit, max_queued=9)
+    await asyncio.gather(*asked)
+    asked = [asyncio.create_task(read(host, "!slow 0.02 !words 3")) for _ in range(4)]
+    await asyncio.sleep(0.01)
+    assert running(host) == (2, 2)
+    await asyncio.gather(*asked)
+
+
+async def test_an_option_is_taken_by_the_next_task() -> None:
+    host = await loaded()
+    assert await read(host, "hello") == 4
+    await host.reconfigure(Fake.Options(words=5), max_ongoing=1, max_queued=1)
+    assert await read(host, "hello") == 6
+
+
+def running(host: Host) -> tuple[int, int]:
+    (replica,) = host.state("here", 1).replicas
+    return replica.ongoing, replica.queued

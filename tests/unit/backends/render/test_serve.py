@@ -85,12 +85,10 @@ def test_a_variant_in_full(applications: dict[str, Any]) -> None:
                 "task": "chat",
                 "engine": "fake",
                 "source": "builtin://fake",
-                "options": {"words": 5},
+                "options": {},
                 "share": 0.5,
                 "vendor": "amd",
                 "vram": 96 * 2**30,
-                "max_ongoing": 64,
-                "max_queued": 128,
             }
         },
         "deployments": [
@@ -104,6 +102,8 @@ def test_a_variant_in_full(applications: dict[str, Any]) -> None:
                 "num_replicas": 1,
                 "max_ongoing_requests": 10_000,
                 "max_queued_requests": -1,
+                "user_config": {"options": {"words": 5}, "max_ongoing": 64, "max_queued": 128},
+                "max_surge_percent": 0,
                 "graceful_shutdown_timeout_s": 30,
                 "graceful_shutdown_wait_loop_s": 0.1,
                 "health_check_period_s": 0.5,
@@ -198,11 +198,31 @@ def test_what_can_change_in_place_is_not_in_the_arguments(fleet: Fleet) -> None:
     llama = raw["models"]["llama-3.3-70b"]
     llama["traffic"] = {"stable": 50, "canary": 50}
     llama["aliases"] = []
-    llama["variants"]["stable"]["scale"]["replicas"] = [1, 4]
+    llama["variants"]["stable"]["scale"] = {"replicas": [1, 4], "max_ongoing": 1, "max_queued": 2}
+    llama["variants"]["stable"]["options"] = {"words": 9}
     changed = serve_config(Fleet.model_validate(raw))
     for before, after in zip(serve_config(fleet)["applications"], changed["applications"], strict=True):
         assert before.get("args") == after.get("args")
     assert changed != serve_config(fleet)
+
+
+def surge(fleet: Fleet, application: str) -> Any:
+    return deployment({one["name"]: one for one in serve_config(fleet)["applications"]}[application])[
+        "max_surge_percent"
+    ]
+
+
+def test_the_new_one_comes_up_beside_the_old_where_there_is_room(fleet: Fleet) -> None:
+    """0.45 and 0.5 of one GPU: neither fits twice. The reranker may be on either of two nodes."""
+    assert surge(fleet, "llama-3-3-70b--canary") == 0
+    assert surge(fleet, "baai-bge-reranker-large--main") == 0
+    raw = fleet.model_dump(mode="json")
+    raw["nodes"]["khelben"]["count"] = 2
+    raw["models"]["whisper-large-v3"]["variants"]["main"]["place"]["share"] = 0.1
+    roomy = Fleet.model_validate(raw)
+    assert surge(roomy, "llama-3-3-70b--canary") == 100
+    # Of three at most one at a time is one in addition.
+    assert surge(roomy, "whisper-large-v3--main") == 33
 
 
 def test_where_the_door_listens(fleet: Fleet) -> None:

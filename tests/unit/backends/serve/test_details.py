@@ -7,7 +7,7 @@ import pytest
 
 from backends.contract.state import Footprint, Readiness, ReplicaState, VariantState
 from backends.fleet.live import Node
-from backends.serve.details import lost, marked, node, replica_ids, variant_states
+from backends.serve.details import lost, marked, node, replica_ids, settled, variant_states
 
 NODES = {"node-1": "elminster"}
 
@@ -105,6 +105,7 @@ def test_only_a_variant_without_a_process_has_lost_what_it_was_asked() -> None:
     applications = {
         "serving": app(replica("RUNNING")),
         "finishing": app(replica("STOPPING")),
+        "updating": app(replica("UPDATING")),
         "killed": app(replica("STARTING", pid=None)),
         "deleted": app(status="DELETING"),
         "moving": app(replica("PENDING_MIGRATION")),
@@ -126,3 +127,9 @@ def test_the_fallen_do_not_count_before_serve_knows() -> None:
     assert [told.id for told in states["pair--main"].replicas] == ["other"]
     assert lost(details, fallen={"one"}) == {"lone--main"}
     assert replica_ids(details) == {"one", "other"}
+
+
+def test_settled_is_what_is_as_it_was_declared() -> None:
+    told = {"a--main": "RUNNING", "b--main": "DEPLOYING", "c--main": "DEPLOY_FAILED"}
+    applications = {name: {**app(status=status), "last_deployed_time_s": 7} for name, status in told.items()}
+    assert settled({"applications": applications}) == {"a--main": 7.0}
