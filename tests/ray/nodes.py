@@ -66,7 +66,7 @@ class Nodes:
             for name in self.names:
                 if name != HEAD:
                     self.start(name)
-                    self._until(lambda kind=self.kind(name): kind in self._alive(), within)
+                    self._until(lambda name=name: self.kind(name) in self._alive(), within)
         except BaseException:
             self.close()
             raise
