@@ -144,7 +144,9 @@ async def _until_stopped(
 
 async def _start(cluster: Cluster, fleet: Fleet, port: int, console: Console, clock: Clock) -> None:
     with console.status("starting Ray Serve …"):
-        await cluster.deploy(serve_config(fleet, port=port, drain_s=5))
+        # Whoever presses Ctrl-C is waiting, unless the fleet says how long that may take.
+        drain_s = None if "drain_s" in fleet.model_fields_set else 5
+        await cluster.deploy(serve_config(fleet, port=port, drain_s=drain_s))
     clock.lap("Ray Serve")
     board = Board(fleet, console)
     with board:

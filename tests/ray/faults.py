@@ -22,7 +22,7 @@ FAR = ("pocketsphinx-en", "espeak-ng")
 NEAR = ("motley-demo-chat", "all-minilm-l6-v2")
 BOTH = "minilm-reranker"
 PATIENCE_S = 60
-EVERY_S = 0.25
+EVERY_S = 0.5
 EARLY_S = 5  # after the kill
 
 

@@ -23,7 +23,8 @@ from backends.fleet import NODE_LABEL
 from backends.fleet.load import load
 from backends.fleet.schema import Fleet, Node
 from backends.render.serve import serve_config
-from backends.serve.cluster import Cluster, environment, free_ports
+from backends.serve.cluster import environment, free_ports
+from backends.serve.rest import Cluster, Unreachable
 from tests.running import MOTLEY, ROOT
 
 RAY = Path(sys.executable).with_name("ray")
@@ -61,13 +62,12 @@ class Nodes:
         self._starts: dict[str, subprocess.Popen[bytes]] = {}
         try:
             self._start_head(dashboard)
-            self._until(lambda: self._alive() == {HEAD}, within)
+            self._until(lambda: self._living() == 1, within)
             # One after the other: Ray gives a node thirty seconds, whatever else starts beside it.
-            for name in self.names:
+            for number, name in enumerate(self.names):
                 if name != HEAD:
                     self.start(name)
-                    kind = self.kind(name)
-                    self._until(lambda kind=kind: kind in self._alive(), within)  # type: ignore[misc]
+                    self._until(lambda many=number + 1: self._living() == many, within)
         except BaseException:
             self.close()
             raise
@@ -162,20 +162,18 @@ class Nodes:
                 stdout=out, stderr=subprocess.STDOUT, env=self._environment, cwd=ROOT, start_new_session=True,
             )  # fmt: skip
 
-    def _alive(self) -> set[str]:
-        """The kinds that have a node which lives."""
-        with contextlib.suppress(httpx2.HTTPError, ValueError, KeyError):
-            told = httpx2.get(f"{self.dashboard}/api/v0/nodes", timeout=10).json()
-            found = told["data"]["result"]["result"]
-            return {one["labels"].get(NODE_LABEL, "") for one in found if one["state"] == "ALIVE"}
-        return set()
+    def _living(self) -> int:
+        with contextlib.suppress(Unreachable):
+            return len(asyncio.run(Cluster(self.dashboard).nodes()))
+        return 0
 
     def _until(self, true: Callable[[], bool], within: float) -> None:
         deadline = time.monotonic() + within
         while not true():
             ended = [name for name, one in self._starts.items() if one.poll() is not None]
             if ended or time.monotonic() > deadline:
-                said = "\n".join(file.read_text()[-2000:] for file in sorted(self.home.glob("*.out")))
+                files = [*self.home.glob("*.out"), *self.home.glob("session_latest/logs/raylet*")]
+                said = "\n".join(f"{file.name}:\n{file.read_text()[-2000:]}" for file in files)
                 raise RuntimeError(f"the nodes did not come up (ended: {ended}):\n{self.models()}\n{said}")
             time.sleep(0.2)
 
