@@ -17,8 +17,8 @@ AT_ONCE = {"downscale_delay_s": 0.0, "downscale_to_zero_delay_s": 0.0}
 def by_requests(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
     """Serve's hook, in its controller: replicas wanted, and what to remember (nothing of ours).
 
-    `downscale_to_zero_delay_s` of the config is how long all replicas must have been idle. Serve itself must
-    have seen no request in its window: it would begin anew at once for one that it still remembers.
+    `downscale_to_zero_delay_s` of the config is how long all replicas must have been idle. Nor must Serve
+    have seen a request wait in its window: it would begin anew at once for what it still remembers.
     """
     wanted, memory = replica_queue_length_autoscaling_policy(context)
     running, config = context.current_num_replicas, context.config
@@ -26,7 +26,7 @@ def by_requests(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
         return wanted, memory
     idle = [told[-1].value for told in (context.raw_metrics or {}).get(IDLE_S, {}).values() if told]
     spared = len(idle) == running and min(idle) >= config.downscale_to_zero_delay_s
-    if spared and not context.total_num_requests:
+    if spared and not context.total_queued_requests:
         # For this decision alone: the context is made anew for each.
         context.config = config.model_copy(update=AT_ONCE)
         return 0, memory

@@ -113,9 +113,7 @@ class Stalls:
 def loads(zero: Running, model: str) -> dict[Path, str]:
     """What each process has written that ever loaded this model."""
     home = Path(psutil.Process(variant(zero, SIDE)["replicas"][0]["pid"]).environ()[MARK])
-    logs = {
-        file: file.read_text() for file in home.glob("session_*/logs/worker-*.err") if not file.is_symlink()
-    }
+    logs = {file: file.read_text() for file in home.glob("session_latest/logs/worker-*.err")}
     return {file: log for file, log in logs.items() if f"loading {model}--main" in log}
 
 

@@ -11,7 +11,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on
 NEVER = float("inf")
 
 
-def decide(*idle: float | None, requests: float = 0, target: int | None = None, **config: Any) -> int:
+def decide(
+    *idle: float | None, requests: float = 0, queued: float = 0, target: int | None = None, **config: Any
+) -> int:
     """The replicas that Serve would want. `idle`: what each running replica told last, None for one that
     has told nothing yet."""
     from ray.serve._private.autoscaling_state import _apply_autoscaling_config
@@ -33,7 +35,7 @@ def decide(*idle: float | None, requests: float = 0, target: int | None = None, 
         deployment_id=who, deployment_name="Replica", app_name="m--main",
         current_num_replicas=len(running), running_replicas=running,
         target_num_replicas=len(running) if target is None else target,
-        total_num_requests=requests, total_queued_requests=0, aggregated_metrics={},
+        total_num_requests=requests + queued, total_queued_requests=queued, aggregated_metrics={},
         raw_metrics={IDLE_S: told} if told else {}, capacity_adjusted_min_replicas=0,
         capacity_adjusted_max_replicas=3, policy_state={}, last_scale_up_time=None, last_scale_down_time=None,
         current_time=time.time(), config=AutoscalingConfig(**{**given, **config}),
@@ -62,8 +64,9 @@ def test_one_that_is_released_goes_at_once() -> None:
 
 
 def test_not_while_serve_remembers_a_request() -> None:
-    """It would begin anew for it."""
-    assert decide(NEVER, requests=0.1) == 1
+    """One that waited: it would begin anew for it. What a replica is asked beside its work is no matter."""
+    assert decide(NEVER, queued=0.1) == 1
+    assert decide(NEVER, requests=0.1) == 0
 
 
 def test_not_while_any_of_several_works() -> None:
