@@ -32,11 +32,12 @@ def variant_states(
 
 def lost(details: Mapping[str, Any]) -> set[str]:
     """The applications without a process that may answer what it was already asked. One that is
-    being stopped finishes first; of one that is being deleted nothing is told any more."""
+    being stopped finishes first; of one that is being deleted, or built anew, nothing is told."""
     return {
         app
         for app, found in details["applications"].items()
         if found["status"] != "DELETING"
+        and found["deployments"]
         and not any(replica["state"] in (*_SERVING, "STOPPING") for replica in _replicas(found))
     }
 
@@ -51,6 +52,8 @@ def settled(details: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _state(found: Mapping[str, Any], nodes: Mapping[str, str], before: VariantState) -> VariantState:
+    if before.ready and not found["deployments"] and found["status"] != "DELETING":
+        return before  # Serve builds its new application and tells nothing of the old one, which serves
     replicas = _replicas(found)
     running = [replica for replica in replicas if replica["state"] in _SERVING]
     loading = [replica for replica in replicas if replica["state"] == "STARTING" and replica.get("pid")]

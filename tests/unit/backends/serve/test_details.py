@@ -44,6 +44,10 @@ def one(found: dict[str, Any], before: Readiness = "waiting") -> VariantState:
         (app(replica("STARTING", pid=None)), "ready", "down"),
         (app(status="DEPLOY_FAILED"), "loading", "down"),
         ({"status": "DEPLOYING", "deployments": {}}, "waiting", "waiting"),
+        ({"status": "DEPLOYING", "deployments": {}}, "ready", "ready"),
+        ({"status": "DEPLOY_FAILED", "deployments": {}}, "ready", "ready"),
+        ({"status": "DEPLOY_FAILED", "deployments": {}}, "waiting", "down"),
+        ({"status": "DELETING", "deployments": {}}, "ready", "down"),
     ],
 )
 def test_readiness(found: dict[str, Any], before: Readiness, readiness: Readiness) -> None:
@@ -68,6 +72,7 @@ def test_only_a_variant_without_a_process_has_lost_what_it_was_asked() -> None:
         "updating": app(replica("UPDATING")),
         "killed": app(replica("STARTING", pid=None)),
         "deleted": app(status="DELETING"),
+        "built": {"status": "DEPLOYING", "deployments": {}},
     }
     assert lost({"applications": applications}) == {"killed"}
 
