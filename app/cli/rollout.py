@@ -68,7 +68,7 @@ async def rolled_out(cluster: Cluster, rollout: Rollout, say: Callable[[str], No
         found = (await cluster.details())["applications"]
         for app, step in list(waiting.items()):
             status = found.get(app, {}).get("status", "NOT_STARTED")
-            if status == "DEPLOY_FAILED":
+            if status == "DEPLOY_FAILED" and step.fate != "removed":
                 await _take_back(cluster, rollout, found, step)
             if status == "RUNNING" if step.fate != "removed" else app not in found:
                 say(f"{'done':<10} {step.who}")

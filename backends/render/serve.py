@@ -6,7 +6,7 @@ from typing import Any, Literal
 from backends.fleet import DOOR, NODE_LABEL
 from backends.fleet.placement import crowding
 from backends.fleet.schema import Fleet, Place, Scale, app_name, size_in_bytes
-from backends.fleet.traffic import Public
+from backends.fleet.traffic import Public, outward
 from backends.hosting import Live, Spec, parted
 
 # Serve's own limits never act: past them it holds requests back, or answers in plain text.
@@ -105,8 +105,9 @@ def live(fleet: Fleet, model: str, variant: str) -> Live:
 
 
 def door_application(public: Public, doors: int, drain_s: float) -> dict[str, Any]:
-    """The fleet is the door's `user_config`: Serve hands a new one to the running processes."""
-    user_config = public.model_dump(mode="json")
+    """The public half of the fleet is its `user_config`: Serve hands a new one to the running processes."""
+    told = public.model_copy(update={"fleet": outward(public.fleet)})
+    user_config = told.model_dump(mode="json")
     deployment = {"name": "Door", **_light(doors, drain_s), "user_config": user_config}
     return {
         "name": DOOR,
