@@ -46,12 +46,12 @@ class Rollout:
 
 
 async def drafted(cluster: Cluster, fleet: Fleet, **serving: Any) -> Rollout:
-    """What deploying a fleet would do. `serving`: as `serve_config` takes it; what the running door was
-    started with (how long it drains, how many there are) stands."""
+    """What deploying a fleet would do. `serving`: as `serve_config` takes it; how long what runs drains
+    stands, where the fleet does not say."""
     before = config_of(await cluster.details())
     running, public = applications(before), public_of(before)
     carrying = carried(public, fleet, time.time()) if public else Public(fleet=fleet)
-    after = serve_config(fleet, public=carrying, **{**serving, **_standing(running)})
+    after = serve_config(fleet, public=carrying, **{**serving, **_standing(fleet, running)})
     return Rollout(before, after, plan(running, applications(after)), told(public, carrying))
 
 
@@ -68,7 +68,7 @@ async def rolled_out(cluster: Cluster, rollout: Rollout, say: Callable[[str], No
         found = (await cluster.details())["applications"]
         for app, step in list(waiting.items()):
             status = found.get(app, {}).get("status", "NOT_STARTED")
-            if status == "DEPLOY_FAILED":
+            if status == "DEPLOY_FAILED" and step.fate != "removed":
                 await _take_back(cluster, rollout, found, step)
             if status == "RUNNING" if step.fate != "removed" else app not in found:
                 say(f"{'done':<10} {step.who}")
@@ -102,9 +102,9 @@ async def _take_back(
     raise Broken(f"{failed.who} could not start ({HINT})")
 
 
-def _standing(running: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    if DOOR not in running:
+def _standing(fleet: Fleet, running: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    if DOOR not in running or "drain_s" in fleet.model_fields_set:
         return {}
     (door,) = running[DOOR]["deployments"]
-    given = {"drain_s": "graceful_shutdown_timeout_s", "doors": "num_replicas"}
-    return {name: door[key] for name, key in given.items() if key in door}
+    name = "graceful_shutdown_timeout_s"
+    return {"drain_s": door[name]} if name in door else {}

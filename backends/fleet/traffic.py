@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from backends.fleet.problems import did_you_mean
-from backends.fleet.schema import Fleet, Model, Name, PublicName, Strict
+from backends.fleet.schema import Fleet, Model, Name, PublicName, Scale, Strict, Variant
 
 Weights = Mapping[str, int]
 
@@ -99,6 +99,24 @@ def carried(public: Public, fleet: Fleet, at: float) -> Public:
         if change is not None and all(v in model.variants for v, share in change.before.items() if share):
             changes[name] = change
     return Public(fleet=fleet, traffic=changes)
+
+
+def outward(fleet: Fleet) -> Fleet:
+    """The fleet without what its replicas alone must know: options, and how much each takes on. So a change
+    of those is none for the doors, and what stands in an option stays with its engine."""
+
+    def half(variant: Variant) -> Variant:
+        scale = variant.scale.model_copy(
+            update={key: getattr(Scale(), key) for key in ("max_ongoing", "max_queued")}
+        )
+        return variant.model_copy(update={"options": {}, "scale": scale})
+
+    def public(model: Model) -> Model:
+        return model.model_copy(
+            update={"variants": {name: half(one) for name, one in model.variants.items()}}
+        )
+
+    return fleet.model_copy(update={"models": {name: public(model) for name, model in fleet.models.items()}})
 
 
 def complete(model: Model) -> dict[str, int]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from backends.fleet import DOOR, NODE_LABEL
 from backends.fleet.crowding import crowding
 from backends.fleet.schema import Door, Fleet, Model, Scale, app_name
-from backends.fleet.traffic import Public
+from backends.fleet.traffic import Public, outward
 from backends.hosting import Live, Spec, parted
 
 # Serve's own limits never act: past them it holds requests back, or answers in plain text.
@@ -47,7 +47,10 @@ def serve_config(
     return {
         "proxy_location": proxies,
         "http_options": {"host": host, "port": port},
-        "applications": [*models, door_application(public or Public(fleet=fleet), proxies == "HeadOnly")],
+        "applications": [
+            *models,
+            door_application(public or Public(fleet=fleet), fleet.drain_s, proxies == "HeadOnly"),
+        ],
     }
 
 
@@ -111,12 +114,14 @@ def live(fleet: Fleet, model: str, variant: str) -> Live:
     }
 
 
-def door_application(public: Public, on_head: bool) -> dict[str, Any]:
-    """The fleet is the door's `user_config`: Serve hands a new one to the running processes.
+def door_application(public: Public, drain_s: float, on_head: bool) -> dict[str, Any]:
+    """The public half of the fleet is its `user_config`: Serve hands a new one to the running processes.
 
     `on_head`: unless the fleet says where, beside the only proxy, which then reaches it by loopback."""
-    fleet, user_config = public.fleet, public.model_dump(mode="json")
-    deployment = {"name": "Door", **_light(fleet.door, fleet.drain_s), "user_config": user_config}
+    fleet = public.fleet
+    told = public.model_copy(update={"fleet": outward(fleet)})
+    user_config = told.model_dump(mode="json")
+    deployment = {"name": "Door", **_light(fleet.door, drain_s), "user_config": user_config}
     if on_head and not fleet.door.nodes:
         deployment["ray_actor_options"] |= {"resources": {HEAD: 0.001}}
     return {

@@ -6,6 +6,7 @@ keys without a value are left out there.
 
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from backends.contract.state import Readiness, ReplicaState, VariantState
@@ -45,11 +46,12 @@ def node(name: str, labels: Mapping[str, str], resources: Mapping[str, float]) -
 
 def lost(details: Mapping[str, Any], fallen: Collection[str] = ()) -> set[str]:
     """The applications without a process that may answer what it was already asked. One that is
-    being stopped finishes first; of one that is being deleted nothing is told any more."""
+    being stopped finishes first; of one that is being deleted, or built anew, nothing is told."""
     return {
         app
         for app, found in details["applications"].items()
         if found["status"] != "DELETING"
+        and found["deployments"]
         and not any(replica["state"] in (*_SERVING, "STOPPING") for replica in _replicas(found, fallen))
     }
 
@@ -81,6 +83,11 @@ def replica_ids(details: Mapping[str, Any]) -> set[str]:
 def _state(
     found: Mapping[str, Any], nodes: Mapping[str, str], before: VariantState, fallen: Collection[str]
 ) -> VariantState:
+    if before.ready and not found["deployments"] and found["status"] != "DELETING":
+        # Serve builds its new application and tells nothing of the old one, which serves.
+        left = tuple(replica for replica in before.replicas if replica.id not in fallen)
+        if left or not before.replicas:
+            return replace(before, replicas=left)
     replicas = _replicas(found, fallen)
     running = [replica for replica in replicas if replica["state"] in _SERVING]
     loading = [replica for replica in replicas if replica["state"] == "STARTING" and replica.get("pid")]

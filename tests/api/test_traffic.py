@@ -1,6 +1,6 @@
 """Traffic through the door, by the SDK: its split, callers that stay where they are, a canary that fails.
 
-In this process whatever `--door` says; on Ray, `tests/ray/test_traffic.py` does the same to live commands.
+In this process whatever `--door` says; `tests/ray/test_reload.py` does it on Ray, by the commands.
 """
 
 import asyncio

@@ -177,22 +177,25 @@ def test_a_broken_fleet_is_refused_and_the_old_one_stays(running: Running, file:
     assert "replaced   minilm" in done.stdout
 
 
-def test_live_commands(running: Running, file: Path, tmp_path: Path) -> None:
+def test_live_commands(running: Running, tmp_path: Path) -> None:
+    """They move requests, and fail none of another model."""
     other = tmp_path / "canary.yaml"
     variants = {"stable": MINILM, "canary": MINILM, "broken": BROKEN}
     ab = {"task": "embed", "traffic": {"stable": 90, "canary": 10, "broken": 0}, "variants": variants}
     write(other, ab={**ab, "rollback": {"requests": 20, "window_s": 60}})
     running.deploy(other)
     assert abs(split(running, 200)["canary"] - 20) < 20
-    done = running.command("traffic", "ab", "stable=20", "canary=80")
-    assert (done.returncode, done.stderr) == (0, "")
-    until_weight(running, "canary", 80)
-    assert split(running, 200)["canary"] > 120
-    assert running.command("promote", "ab", "canary").returncode == 0
-    until_weight(running, "canary", 100)
-    assert split(running, 50) == {"canary": 50}
-    assert running.command("rollback", "ab").returncode == 0
-    until_weight(running, "canary", 80)
+    with Load(running.url, [EMBED]) as load:
+        done = running.command("traffic", "ab", "stable=20", "canary=80")
+        assert (done.returncode, done.stderr) == (0, "")
+        until_weight(running, "canary", 80)
+        assert split(running, 200)["canary"] > 120
+        assert running.command("promote", "ab", "canary").returncode == 0
+        until_weight(running, "canary", 100)
+        assert split(running, 50) == {"canary": 50}
+        assert running.command("rollback", "ab").returncode == 0
+        until_weight(running, "canary", 80)
+    assert load.failed() == []
     # The broken one gets half, and loses it by itself.
     assert running.command("traffic", "ab", "stable=50", "broken=50").returncode == 0
     until_weight(running, "broken", 50)

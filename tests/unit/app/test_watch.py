@@ -32,7 +32,8 @@ class Cluster:
             for name, state in self.replicas.items()
         ]
         deployment = {"status": "HEALTHY", "target_num_replicas": 1, "replicas": told}
-        return {"applications": {APP: {"status": "RUNNING", "deployments": {"Replica": deployment}}}}
+        told_of = {"status": "RUNNING", "last_deployed_time_s": 0.0, "deployments": {"Replica": deployment}}
+        return {"applications": {APP: told_of}}
 
     async def _nodes(self) -> tuple[dict[str, str], tuple[Node, ...]]:
         return {"n": "here"}, ()

@@ -123,6 +123,7 @@ def test_what_the_doors_are_told_replaces_nothing() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")  # in Ray's own models
+@pytest.mark.filterwarnings("ignore:The `metrics_interval_s` field")  # its successor has no effect yet
 def test_scaling_by_load_instead_of_a_number_is_another_version_for_serve() -> None:
     """Serve counts the policy among the code: the plan says so rather than surprise."""
     from ray.serve._private.deploy_utils import get_app_code_version

@@ -9,6 +9,7 @@ import pytest
 from backends.fleet import NODE_LABEL
 from backends.fleet.load import load
 from backends.fleet.schema import Fleet
+from backends.fleet.traffic import outward
 from backends.render.serve import serve_config
 
 ROOT = Path(__file__).parents[4]
@@ -184,9 +185,12 @@ def test_several_nodes_are_one_selector_and_the_smallest_card(applications: dict
     assert application["args"]["spec"]["vram"] == 4 * 2**30
 
 
-def test_the_door_gets_the_whole_fleet_in_place(applications: dict[str, Any], fleet: Fleet) -> None:
+def test_the_door_gets_the_public_half_in_place(applications: dict[str, Any], fleet: Fleet) -> None:
     door = deployment(applications["door"])
-    assert Fleet.model_validate(json.loads(json.dumps(door["user_config"]))["fleet"]) == fleet
+    told = Fleet.model_validate(json.loads(json.dumps(door["user_config"]))["fleet"])
+    assert told == outward(fleet) == outward(told)
+    assert told.models["llama-3.3-70b"].weights == {"stable": 90, "canary": 10}
+    assert told.models["llama-3.3-70b"].variants["stable"].options == {}
     assert door["max_ongoing_requests"] >= 10_000
     assert door["ray_actor_options"] == {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
     assert "args" not in applications["door"]
@@ -204,6 +208,17 @@ def test_what_can_change_in_place_is_not_in_the_arguments(fleet: Fleet) -> None:
     for before, after in zip(serve_config(fleet)["applications"], changed["applications"], strict=True):
         assert before.get("args") == after.get("args")
     assert changed != serve_config(fleet)
+
+
+def test_what_a_replica_alone_must_know_is_no_change_for_the_doors(fleet: Fleet) -> None:
+    raw = fleet.model_dump(mode="json")
+    raw["models"]["llama-3.3-70b"]["variants"]["stable"] |= {
+        "options": {"words": 9},
+        "scale": {"max_queued": 2},
+    }
+    changed = serve_config(Fleet.model_validate(raw))["applications"]
+    before = serve_config(fleet)["applications"]
+    assert [was == now for was, now in zip(before, changed, strict=True)] == [False, *[True] * 6]
 
 
 def surge(fleet: Fleet, application: str) -> Any:

@@ -57,6 +57,10 @@ def one(found: dict[str, Any], before: Readiness = "waiting") -> VariantState:
         (app(replica("STARTING", pid=None), deployment="UNHEALTHY"), "ready", "down"),
         (app(replica("STARTING"), wanted=1), "cold", "loading"),
         (app(status="DEPLOY_FAILED", wanted=0), "loading", "down"),
+        ({"status": "DEPLOYING", "deployments": {}}, "ready", "ready"),
+        ({"status": "DEPLOY_FAILED", "deployments": {}}, "ready", "ready"),
+        ({"status": "DEPLOY_FAILED", "deployments": {}}, "waiting", "down"),
+        ({"status": "DELETING", "deployments": {}}, "ready", "down"),
     ],
 )
 def test_readiness(found: dict[str, Any], before: Readiness, readiness: Readiness) -> None:
@@ -110,6 +114,7 @@ def test_only_a_variant_without_a_process_has_lost_what_it_was_asked() -> None:
         "deleted": app(status="DELETING"),
         "moving": app(replica("PENDING_MIGRATION")),
         "found again": app(replica("RECOVERING", pid=None)),
+        "built": {"status": "DEPLOYING", "deployments": {}},
     }
     assert lost({"applications": applications}) == {"killed"}
 
