@@ -53,7 +53,7 @@ render: $(VENV)/embedded ## print the Serve config of FLEET
 bench: $(VENV)/dev ## measure, with the direct call beside us
 	@$(BIN)/python bench/door.py
 
-bench-audio: $(VENV)/dev ## hearing and speaking through the door on Ray, beside the libraries themselves
+bench-audio: $(VENV)/dev .venv-wyoming/ready ## hearing and speaking beside the libraries and wyoming-faster-whisper
 	@OMP_WAIT_POLICY=passive $(BIN)/python -m bench.audio
 
 bench-chat: $(VENV)/dev .venv-vllm/ready .venv-litellm/ready ## chat streams beside plain vLLM and LiteLLM
@@ -73,7 +73,7 @@ lock: $(VENV)/dev ## pin and hash every package anew
 	@UV=$(BIN)/uv sh tools/lock.sh
 
 clean: ## remove what was installed and built
-	rm -rf .venv .venv-clients .venv-cohere .venv-vllm .venv-torch .venv-xtts .venv-litellm .venv-infinity $(NODE) build *.egg-info
+	rm -rf .venv .venv-clients .venv-cohere .venv-vllm .venv-torch .venv-xtts .venv-litellm .venv-infinity .venv-wyoming $(NODE) build *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache
 
 # A lock is installed whole and without looking for dependencies: nothing heavier slips in.
@@ -115,6 +115,13 @@ $(NODE)/ready: tests/clients/node/package-lock.json
 	@$(PYTHON311) -m venv .venv-litellm
 	@.venv-litellm/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
 	@env -u PYTHONDONTWRITEBYTECODE .venv-litellm/bin/python -m compileall -q .venv-litellm/lib > /dev/null || true
+	@touch $@
+
+# The peer of bench/audio: 300 MB, most of it the libraries that we drive too.
+.venv-wyoming/ready: requirements/wyoming.txt
+	@echo "installing wyoming-faster-whisper into .venv-wyoming …"
+	@$(PYTHON) -m venv .venv-wyoming
+	@.venv-wyoming/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 # vLLM's CPU build, for tests. It needs Python 3.11 and the CPU build of torch, which is not on PyPI:

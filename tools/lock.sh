@@ -9,6 +9,7 @@ compile requirements/dev.in -c requirements/embedded.txt -o requirements/dev.txt
 compile requirements/clients.in -o requirements/clients.txt
 compile requirements/cohere.in -o requirements/cohere.txt
 compile requirements/litellm.in -o requirements/litellm.txt
+compile requirements/wyoming.in -o requirements/wyoming.txt
 # vLLM's CPU build, for tests: Python 3.11 on Linux only, because its torch is.
 "$UV" pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
   --override requirements/vllm-overrides.txt requirements/vllm.in -o requirements/vllm.txt

@@ -52,10 +52,13 @@ class Child:
 
     def _until_it_answers(self, url: str) -> None:
         deadline = time.monotonic() + 300
-        while not _answers(url):
+        while not self.answers(url):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{self.process.args!r} did not start:\n{self.log.read_text()[-3000:]}")
             time.sleep(0.2)
+
+    def answers(self, url: str) -> bool:
+        return _answers(url)
 
     def processes(self) -> list[psutil.Process]:
         top = psutil.Process(self.process.pid)
