@@ -147,7 +147,8 @@ def _ways(ask: Ask, rooms: Sequence[_Room]) -> list[tuple[tuple[int, int, int], 
     """(how good, room, GPUs): all that differ, best first. A tight GPU is good; what needs none goes where
     few are free, so that cores beside GPUs stay."""
     cpu, share = _units(ask.cpus), _units(ask.share)
-    found, seen = [], set()
+    found: list[tuple[tuple[int, int, int], _Room, tuple[int, ...]]] = []
+    seen = set()
     for room in rooms:
         if room.key in seen or room.cpu < cpu or room.machine.kind not in ask.nodes:
             continue
