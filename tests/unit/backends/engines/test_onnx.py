@@ -369,3 +369,16 @@ async def test_many_callers_at_once(embedder: Host) -> None:
     answers = await asyncio.gather(*(embed(embedder, each) for each in texts))
     assert [answer.tokens for answer in answers] == [n + 3 for n in range(12)]
     assert embedder.engine.busy == 0
+
+
+async def test_with_a_share_it_computes_on_the_cpu_where_it_is_told_to() -> None:
+    """The place grants a share of a card that the installed onnxruntime has no way to."""
+    model, half = ModelRef("m", "embed", TINY, locate(TINY)), GpuShare(0.5, "amd", 2**30)
+    with pytest.raises(EngineFailed, match="MIGraphX"):
+        await Onnx(model, Onnx.Options(), half).load(lambda *_: None)
+    options = Onnx.Options(device="cpu")
+    told = Onnx(model, options, half)
+    await told.load(lambda *_: None)
+    assert str(told.facts()["runtime"]).endswith("CPU")
+    await told.close()
+    assert Onnx.estimate(model, options, half) == Onnx.estimate(model, options, GpuShare())
