@@ -34,6 +34,7 @@ C = TypeVar("C")
 BY_REFERENCE_ABOVE = 1 << 20
 POLL_S = 0.5
 REPORT_S = 2.0
+AGAIN_S = 0.1
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +67,14 @@ class RayUpstream:
         await asyncio.gather(*(self._watch.ask(app) for app in ready))
         return self._watch.states
 
-    async def _report(self, app: str) -> VariantState:
-        report: VariantState = await self._handle(app, "state", False).remote()
-        return report
+    async def _report(self, app: str) -> list[VariantState]:
+        """Of every replica that is there. (A request would wait for one, and Serve would bring one up.)"""
+        handle = self._handle(app, "state", False)
+        while True:
+            try:
+                return await handle.broadcast("state").results_async()  # type: ignore[no-any-return]
+            except DeploymentUnavailableError:  # the handle does not know of it yet
+                await asyncio.sleep(AGAIN_S)
 
     async def call(self, target: Target, task: Task[R]) -> R:
         hatch = self._watch.hatch(target.app) if target.single and not _heavy(task) else None
@@ -183,7 +189,7 @@ class Watch:
     When the controller does not answer, the last word stands and requests go on.
     """
 
-    def __init__(self, report: Callable[[str], Awaitable[VariantState]]) -> None:
+    def __init__(self, report: Callable[[str], Awaitable[list[VariantState]]]) -> None:
         self.states: dict[str, VariantState] = {}
         self._report = report
         self._down: dict[str, asyncio.Event] = {}
@@ -237,13 +243,14 @@ class Watch:
             raise ModelDown("the model is down; the operator's log says why")
 
     async def ask(self, app: str) -> None:
-        """Take in what one replica of a variant reports. A silent one changes nothing."""
+        """Take in what the replicas of a variant report. Silent ones change nothing."""
         try:
-            report = await asyncio.wait_for(self._report(app), REPORT_S)
+            reports = await asyncio.wait_for(self._report(app), REPORT_S)
         except Exception:
             log.warning("a replica did not report", extra={"app": app})
             return
-        self._note(app, report)
+        for report in reports:
+            self._note(app, report)
 
     def _note(self, app: str, report: VariantState) -> None:
         known, (reporter,) = self.states[app], report.replicas
