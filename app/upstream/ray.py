@@ -33,6 +33,7 @@ C = TypeVar("C")
 # Serve's gRPC transport refuses messages over 4 MiB: what may come near that goes through the
 # object store. Below, gRPC is quicker.
 BY_REFERENCE_ABOVE = 1 << 20
+AGAIN_S = 0.1
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +70,16 @@ class RayUpstream:
         return self._watch.nodes
 
     async def _report(self, app: str) -> list[VariantState]:
-        """Of each replica that answers, its own."""
-        asked = self._handle(app, "state", False).broadcast("state")
-        told = await asked.results_async(timeout_s=REPORT_S, return_exceptions=True)
-        return [report for report in told if isinstance(report, VariantState)]
+        """Of each replica that answers, its own. (A request would wait for one, and Serve bring one up.)"""
+        handle = self._handle(app, "state", False)
+        while True:
+            try:
+                asked = handle.broadcast("state")
+                told = await asked.results_async(timeout_s=REPORT_S, return_exceptions=True)
+            except DeploymentUnavailableError:  # the handle does not know of it yet
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return [report for report in told if isinstance(report, VariantState)]
 
     async def call(self, target: Target, task: Task[R]) -> R:
         hatch = self._watch.hatch(target.app) if target.single and not _heavy(task) else None
