@@ -12,6 +12,7 @@ from app.upstream.fallback import Fallbacks
 from backends.contract.errors import EngineFailed, InvalidRequest, ModelDown, Overloaded
 from backends.contract.state import VariantState
 from backends.contract.tasks import ChatTask, EmbedTask, StreamTask, Task, TranscribeTask
+from backends.fleet.traffic import Public
 
 from .conftest import fleet
 
@@ -181,7 +182,7 @@ async def test_another_fleet_meanwhile() -> None:
     told = Told({"a": [EngineFailed("a")], "c": ["1"]})
     known = catalogue(**THREE)
     target = known.target("llm", "chat")
-    known.update(fleet(c={}))
+    known.update(Public(fleet=fleet(c={})))
     assert [item async for item in Fallbacks(told, known).stream(target, chat())] == ["1"]
 
 
