@@ -53,7 +53,7 @@ render: $(VENV)/embedded ## print the Serve config of FLEET
 bench: $(VENV)/dev ## measure, with the direct call beside us
 	@$(BIN)/python bench/door.py
 
-bench-audio: $(VENV)/dev .venv-wyoming/ready ## hearing and speaking beside the libraries and wyoming-faster-whisper
+bench-audio: $(VENV)/dev .venv-wyoming/ready ## hearing and speaking beside the libraries and wyoming-faster-whisper (0.5 GB)
 	@OMP_WAIT_POLICY=passive $(BIN)/python -m bench.audio
 
 bench-chat: $(VENV)/dev .venv-vllm/ready .venv-litellm/ready ## chat streams beside plain vLLM and LiteLLM
@@ -117,7 +117,7 @@ $(NODE)/ready: tests/clients/node/package-lock.json
 	@env -u PYTHONDONTWRITEBYTECODE .venv-litellm/bin/python -m compileall -q .venv-litellm/lib > /dev/null || true
 	@touch $@
 
-# The peer of bench/audio: 300 MB, most of it the libraries that we drive too.
+# The peer of bench/audio (0.5 GB, most of it the libraries that we drive too).
 .venv-wyoming/ready: requirements/wyoming.txt
 	@echo "installing wyoming-faster-whisper into .venv-wyoming …"
 	@$(PYTHON) -m venv .venv-wyoming
