@@ -103,7 +103,7 @@ def test_past_its_bound_a_stream_ends_with_one_error(
 ) -> None:
     cool(http, BRIEF)
     with Caller(door, CHAT, json=asking(BRIEF, stream=True)) as caller:
-        body = caller.rest().partition(b"\r\n\r\n")[2].decode()
+        body = caller.until(b"\r\n0\r\n\r\n").seen.partition(b"\r\n\r\n")[2].decode()
     told = [json.loads(line.removeprefix("data: ")) for line in body.splitlines() if line.startswith("data:")]
     assert [event["error"]["code"] for event in told] == ["model_loading"]
     assert ": keep-alive" in body
