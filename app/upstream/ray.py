@@ -40,7 +40,8 @@ class RayUpstream:
 
     def __init__(self) -> None:
         self._handles: dict[tuple[str, str, bool], Any] = {}
-        self._watch = Watch(self._report, _details, _nodes)
+        self._controller: Any = None
+        self._watch = Watch(self._report, self._details, _nodes)
         self._lane = Lane()
         self._hatches = Hatches()
 
@@ -67,6 +68,20 @@ class RayUpstream:
         asked = self._handle(app, "state", False).broadcast("state")
         told = await asked.results_async(timeout_s=REPORT_S, return_exceptions=True)
         return [report for report in told if isinstance(report, VariantState)]
+
+    async def _details(self) -> dict[str, Any]:
+        """What Serve's REST API shows, from where it gets it (`ServeInstanceDetails` as a dict)."""
+        if self._controller is None:
+            # In a thread: it waits for Ray's GCS, which has other things to do when a node dies.
+            self._controller = await asyncio.to_thread(
+                ray.get_actor, "SERVE_CONTROLLER_ACTOR", namespace="serve"
+            )
+        try:
+            details: dict[str, Any] = await self._controller.get_serve_instance_details.remote()
+        except RayActorError:
+            self._controller = None
+            raise
+        return details
 
     async def call(self, target: Target, task: Task[R]) -> R:
         hatch = self._watch.hatch(target.app) if target.single and not _heavy(task) else None
@@ -163,10 +178,3 @@ async def _nodes() -> dict[str, str]:
     """Ray's node id → the fleet's name for that kind of node."""
     found = await asyncio.to_thread(ray.nodes)
     return {node["NodeID"]: node["Labels"].get(NODE_LABEL, "unlabelled") for node in found}
-
-
-async def _details() -> dict[str, Any]:
-    """What Serve's REST API shows, from where it gets it (`ServeInstanceDetails` as a dict)."""
-    controller = ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
-    details: dict[str, Any] = await controller.get_serve_instance_details.remote()
-    return details
