@@ -60,10 +60,16 @@ def questions() -> dict[str, tuple[str, dict[str, Any]]]:
     return asked
 
 
-def ask(url: str, model: str, path: str, what: dict[str, Any]) -> Answer:
+def caller() -> httpx2.Client:
+    """One for many threads: making one takes longer than most answers. A connection for each request."""
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+    return httpx2.Client(timeout=PATIENCE_S, limits=limits)
+
+
+def ask(client: httpx2.Client, url: str, model: str, path: str, what: dict[str, Any]) -> Answer:
     sent = time.monotonic()
     try:
-        answer = httpx2.post(f"{url}/v1/{path}", timeout=PATIENCE_S, **what)
+        answer = client.post(f"{url}/v1/{path}", **what)
     except httpx2.HTTPError as error:
         return Answer(model, sent, time.monotonic(), 0, type(error).__name__)
     came = time.monotonic()
@@ -87,12 +93,12 @@ class Load:
     @contextmanager
     def running(self, every: float = EVERY_S) -> Iterator["Load"]:
         asked = questions()
-        with ThreadPoolExecutor(200) as pool:
+        with caller() as client, ThreadPoolExecutor(200) as pool:
 
             def go(model: str) -> None:
                 path, what = asked[model]
                 while not self._stop.is_set():
-                    pool.submit(lambda: self._take(ask(self._url, model, path, what)))
+                    pool.submit(lambda: self._take(ask(client, self._url, model, path, what)))
                     self._stop.wait(every)
 
             beats = [threading.Thread(target=go, args=(model,)) for model in asked]

@@ -16,6 +16,7 @@ import httpx2
 import pytest
 import yaml
 
+from tests.ray.faults import caller
 from tests.running import Running
 
 CHAT = "/v1/chat/completions"
