@@ -60,10 +60,16 @@ def questions() -> dict[str, tuple[str, dict[str, Any]]]:
     return asked
 
 
-def ask(url: str, model: str, path: str, what: dict[str, Any]) -> Answer:
+def caller() -> httpx2.Client:
+    """One for many threads: making one takes longer than most answers. A connection for each request."""
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+    return httpx2.Client(timeout=PATIENCE_S, limits=limits)
+
+
+def ask(client: httpx2.Client, url: str, model: str, path: str, what: dict[str, Any]) -> Answer:
     sent = time.monotonic()
     try:
-        answer = httpx2.post(f"{url}/v1/{path}", timeout=PATIENCE_S, **what)
+        answer = client.post(f"{url}/v1/{path}", **what)
     except httpx2.HTTPError as error:
         return Answer(model, sent, time.monotonic(), 0, type(error).__name__)
     came = time.monotonic()
@@ -87,12 +93,12 @@ class Load:
     @contextmanager
     def running(self, every: float = EVERY_S) -> Iterator["Load"]:
         asked = questions()
-        with ThreadPoolExecutor(200) as pool:
+        with caller() as client, ThreadPoolExecutor(200) as pool:
 
             def go(model: str) -> None:
                 path, what = asked[model]
                 while not self._stop.is_set():
-                    pool.submit(lambda: self._take(ask(self._url, model, path, what)))
+                    pool.submit(lambda: self._take(ask(client, self._url, model, path, what)))
                     self._stop.wait(every)
 
             beats = [threading.Thread(target=go, args=(model,)) for model in asked]
@@ -123,30 +129,34 @@ class Load:
 
 @dataclass(frozen=True)
 class Death:
-    """One node's, in seconds. `refused`: from the kill to the first refusal of a model that was there;
-    `hung`: the longest that a request of its models
-    took past the kill, of those sent up to some seconds after it; `back`: from the
-    node's return to the first answer; `loads`: what the slowest of its models takes to load; `stalled`: the
-    longest that a request to another node's model took, so that a machine that stands still is not
-    blamed on us; `strangers`: answers of the other nodes' models, and `errors` of those."""
+    """One node's, in seconds. `refused`: from the kill to the first refusal of each model that was there;
+    `hung`: the longest that a request for them took past the kill, of those sent up to some seconds after;
+    `back`: from the node's return (Ray has it again) to the first answer of each; `loads`: what the slowest
+    of them takes to load. `stalled`: the longest that a request to another node's model took, so that a
+    machine that stands still is not blamed on us; `waited`: the longest for the model that had a replica on
+    either node. `strangers`: answers of the models elsewhere, and `errors` of those; `slowest`: for people.
+    """
 
     refused: float
     hung: float
     back: float
     loads: float
     stalled: float
+    waited: float
     strangers: int
     errors: list[Answer]
     codes: set[str | None]
     retry_after: int
     retried: int
+    slowest: list[str]
 
     def told(self) -> str:
         return (
             f"first refusal {self.refused:.2f} s, longest hung {self.hung:.2f} s, "
             f"back {self.back:.1f} s after the node (loads in {self.loads:.1f} s), "
             f"{len(self.errors)} errors in {self.strangers} answers elsewhere "
-            f"(longest {self.stalled:.2f} s), {self.retried} asked once more"
+            f"(longest {self.stalled:.2f} s, on both nodes {self.waited:.2f} s), "
+            f"{self.retried} asked once more; slowest: {', '.join(self.slowest)}"
         )
 
 
@@ -163,30 +173,42 @@ def kill(nodes: Nodes, name: str, down_for: float = 8.0) -> Death:
             PATIENCE_S + down_for,
         )
         time.sleep(max(0.0, killed + down_for - time.monotonic()))
-        returned = time.monotonic()
+        known = living(nodes)
         nodes.start(name)
-        load.until(
-            lambda: all(any(one.status == 200 for one in _after(load.of(m), returned)) for m in FAR), 180
-        )
-        time.sleep(1)
+        load.until(lambda: bool(living(nodes) - known), 120)
+        returned = time.monotonic()
+        load.until(lambda: all(_answered(load.of(model), returned) for model in FAR), 180)
     refused = [one for one in load.of(*FAR) if one.status != 200]
     fell = [next(one for one in refused if one.model == model) for model in FAR]
-    first = [
-        next(one for one in load.of(model) if one.sent > returned and one.status == 200) for model in FAR
-    ]
+    first = [_answered(load.of(model), returned)[0] for model in FAR]
     strangers = load.of(*NEAR, BOTH)
     return Death(
         refused=max(one.came for one in fell) - killed,
         hung=max(one.came - max(one.sent, killed) for one in _early(load.of(*FAR), killed)),
         back=max(one.came for one in first) - returned,
         loads=loads,
-        stalled=max(one.took for one in strangers),
+        stalled=max(one.took for one in load.of(*NEAR)),
+        waited=max(one.took for one in load.of(BOTH)),
         strangers=len(strangers),
         errors=[one for one in strangers if one.status != 200],
         codes={one.code for one in refused},
         retry_after=min(one.retry_after for one in refused),
         retried=sum(one.retried for one in strangers),
+        slowest=[
+            f"{one.model} {one.took:.1f} s, sent at {one.sent - killed:.1f}: {one.status} {one.code or ''}"
+            for one in sorted(load.of(*FAR, *NEAR, BOTH), key=lambda one: -one.took)[:8]
+        ],
     )
+
+
+def living(nodes: Nodes) -> set[str]:
+    """Ray's ids of the nodes that it takes to live."""
+    told = httpx2.get(f"{nodes.dashboard}/api/v0/nodes", timeout=60).json()
+    return {one["node_id"] for one in told["data"]["result"]["result"] if one["state"] == "ALIVE"}
+
+
+def _answered(answers: list[Answer], since: float) -> list[Answer]:
+    return [one for one in answers if one.sent > since and one.status == 200]
 
 
 def _early(answers: list[Answer], killed: float) -> list[Answer]:

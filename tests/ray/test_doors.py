@@ -16,6 +16,7 @@ import httpx2
 import pytest
 import yaml
 
+from tests.ray.faults import caller
 from tests.running import Running
 
 CHAT = "/v1/chat/completions"
@@ -105,14 +106,14 @@ class Load:
                 one.result()
 
     def _ask(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self.short.append(
-                    httpx2.post(f"{self._url}{CHAT}", json=body("!words 1"), timeout=60).status_code
-                )
-            except httpx2.HTTPError:
-                self.short.append(0)
-            time.sleep(0.02)
+        with caller() as client:
+            while not self._stop.is_set():
+                try:
+                    answer = client.post(f"{self._url}{CHAT}", json=body("!words 1"))
+                    self.short.append(answer.status_code)
+                except httpx2.HTTPError:
+                    self.short.append(0)
+                time.sleep(0.02)
 
 
 def test_one_is_taken_away_and_another_comes(two: Running, folder: Path) -> None:

@@ -39,6 +39,7 @@ def test_a_node_dies_and_comes_back(nodes: Nodes) -> None:
     assert death.retry_after >= 1
     assert death.refused <= 3 + death.stalled
     assert death.hung <= 5 + death.stalled
+    assert death.waited <= 5 + death.stalled
     assert death.back <= death.loads + 20 + death.stalled
     assert {one["node"] for one in replicas(nodes, BOTH)} >= {"near"}
 
