@@ -6,7 +6,6 @@ what it does not say is taken from the files that sentence-transformers and tran
 folders. Where these say that the model judges pairs, it is a cross-encoder.
 """
 
-import ctypes
 import json
 import mmap
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from backends import heap
 from backends.contract.errors import EngineFailed
 from backends.vectors import folder as said
 from backends.vectors.asked import unit
@@ -198,7 +198,7 @@ class Encoder:
         if mapped is not None:
             mapped.forget()
         self._mapped = mapped
-        _trim()
+        heap.trim()  # what building a session freed: 46 MB for MiniLM
         return session
 
     def _checked(self, session: Any) -> dict[str, str]:
@@ -240,12 +240,6 @@ class Encoder:
             for name, kind in self._inputs.items()
         }
         return _Run(self._session, self._outputs, feed, mask, None if self.reader.pairs else self._layout)
-
-
-def _trim() -> None:
-    """Give back the heap that building a session freed (46 MB for MiniLM); glibc would keep it."""
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-        trim(0)
 
 
 class _Run:

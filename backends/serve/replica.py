@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray import serve
 
-from backends import footprint
+from backends import footprint, heap
 from backends.contract.engine import Vendor
 from backends.contract.errors import GatewayError
 from backends.contract.state import Origin, VariantState
@@ -28,6 +28,8 @@ from backends.serve.scaling import IDLE_S
 
 log = logging.getLogger(__name__)
 
+# An upload of so many bytes leaves that much of the heap free when Ray has let go of it, a moment later.
+LARGE, TIDY_S = 4 << 20, 0.5
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
 
@@ -51,6 +53,7 @@ class Replica:
         self._gpus = tuple(int(gpu) for gpu in given if str(gpu).isdecimal())
         self._vendor: Vendor = spec["vendor"] if spec["share"] else "cpu"
         self._spec = spec
+        self._tidying: asyncio.TimerHandle | None = None
 
     async def reconfigure(self, live: Live) -> None:
         """Serve's hook. What it raises makes Serve replace the replica, or say that it cannot start."""
@@ -97,6 +100,12 @@ class Replica:
             if sending is not None:
                 sending.close()
             await batches.aclose()
+            if task.heft() > LARGE and self._tidying is None:
+                self._tidying = asyncio.get_running_loop().call_later(TIDY_S, self._tidy)
+
+    def _tidy(self) -> None:
+        self._tidying = None
+        heap.trim()
 
     async def state(self) -> VariantState:
         """This replica alone."""
