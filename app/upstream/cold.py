@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from contextvars import Context
 from typing import TypeVar
 
 from app.catalogue import Target, not_ready
@@ -112,7 +113,9 @@ class Cold(Layer):
     def _load(self, app: str) -> asyncio.Task[None]:
         running = self._running.get(app)
         if running is None:
-            running = self._running[app] = asyncio.create_task(self._run(app))
+            # In a context of its own: Serve ends what was asked for in a request's when its caller leaves.
+            running = asyncio.create_task(self._run(app), context=Context())
+            self._running[app] = running
             running.add_done_callback(_seen)
         return running
 

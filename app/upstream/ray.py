@@ -63,7 +63,7 @@ class RayUpstream:
     async def inspect(self) -> Mapping[str, VariantState]:
         """`states` with the live figures of the replicas, which are asked now."""
         ready = [app for app, state in self._watch.states.items() if state.ready]
-        await asyncio.gather(*(self._watch.ask(app) for app in ready))
+        await self._watch.ask(ready)
         return self._watch.states
 
     def nodes(self) -> Sequence[Node]:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -97,14 +97,19 @@ class Watch:
         known = self._known.get(replicas[0].id) if len(replicas) == 1 else None
         return known.hatch if known else None
 
-    async def ask(self, app: str) -> None:
-        """Take in what the replicas of a variant report. Silence changes nothing."""
+    async def ask(self, apps: Collection[str]) -> None:
+        """Take in what the replicas of some variants report. Silence changes nothing."""
+        told = await asyncio.gather(*(self._asked(app) for app in apps))
+        # All at once: the next look would take the first one's figures away again.
+        for app, reports in zip(apps, told, strict=True):
+            self._note(app, reports)
+
+    async def _asked(self, app: str) -> list[VariantState]:
         try:
-            reports = await asyncio.wait_for(self._report(app), REPORT_S)
+            return await asyncio.wait_for(self._report(app), REPORT_S)
         except Exception:
             log.warning("the replicas did not report", extra={"app": app})
-            return
-        self._note(app, reports)
+            return []
 
     async def take(self, app: str, report: VariantState) -> None:
         """A replica that has come up says so itself, before the next look."""
@@ -162,7 +167,7 @@ class Watch:
 
     async def _learn(self, app: str) -> None:
         try:
-            await self.ask(app)
+            await self.ask([app])
         finally:
             del self._asking[app]
 
