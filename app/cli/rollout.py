@@ -16,6 +16,7 @@ from backends.serve.declared import Config, applications, config_of, public_of
 from backends.serve.rest import Cluster
 
 LOOK_S = 0.5
+SEEN_S = 1.0  # until every door has seen what is up: each looks twice a second
 HINT = "the log of its process says why"
 
 
@@ -73,6 +74,7 @@ async def rolled_out(cluster: Cluster, rollout: Rollout, say: Callable[[str], No
             if status == "RUNNING" if step.fate != "removed" else app not in found:
                 say(f"{'done':<10} {step.who}")
                 del waiting[app]
+    await asyncio.sleep(SEEN_S)
     declared = applications(config_of(await cluster.details()))
     if declared.keys() != applications(rollout.after).keys():
         raise Broken("another deploy came between: what runs is its fleet")
