@@ -1,4 +1,4 @@
-"""One `motley up` of the embedded fleet for the whole folder."""
+"""One `motley up` of the embedded fleet for each file that asks for it: none runs beside the others."""
 
 import sys
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.running import ROOT, Running
 EMBEDDED = ROOT / "deploy" / "fleets" / "embedded.yaml"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def motley() -> Iterator[Running]:
     running = Running(EMBEDDED)
     yield running
