@@ -1,7 +1,9 @@
 """The options that say which running Motley a command speaks to: its door, or the cluster it runs on."""
 
-from typing import Annotated
+import sys
+from typing import Annotated, Any
 
+import httpx2
 import typer
 
 Url = Annotated[str, typer.Option("--url", envvar="MOTLEY_URL", help="Where Motley answers.")]
@@ -19,3 +21,18 @@ URL = "http://127.0.0.1:8000"
 ADDRESS = "http://127.0.0.1:8265"
 # The SDKs refuse to start without one; a Motley that has none configured asks for none.
 NO_KEY = "none"
+
+
+def told(url: str, key: str, path: str, timeout: float, **params: str) -> Any:
+    """The JSON that a door answers a GET with. Raises typer.Exit, having said why, where it does not."""
+    try:
+        answer = httpx2.get(
+            f"{url}{path}", params=params, headers={"authorization": f"Bearer {key}"}, timeout=timeout
+        )
+    except httpx2.HTTPError as error:
+        print(f"nothing answers at {url}: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    if answer.is_error:
+        print(f"{url} answers {answer.status_code}: {answer.text}", file=sys.stderr)
+        raise typer.Exit(1)
+    return answer.json()

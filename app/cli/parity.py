@@ -4,10 +4,11 @@ import json
 import sys
 from typing import Any
 
-import httpx2
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from app.cli.at import told
 
 # Vectors are of length 1. In float32 two vendors differ by about 1e-6, in half precision by 1e-3;
 # eight-bit weights by 1e-2, which already changes what is found.
@@ -17,20 +18,7 @@ TOLERANCE = 1e-3
 def parity(url: str, key: str, model: str, tolerance: float, as_json: bool) -> None:
     """Print how far the vectors of all replicas lie apart. Exits with 1 unless that is within
     `tolerance`, a difference of components."""
-    try:
-        answer = httpx2.get(
-            f"{url}/v1/fleet/parity",
-            params={"model": model},
-            headers={"authorization": f"Bearer {key}"},
-            timeout=600,
-        )
-    except httpx2.HTTPError as error:
-        print(f"nothing answers at {url}: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
-    if answer.is_error:
-        print(f"{url} answers {answer.status_code}: {answer.text}", file=sys.stderr)
-        raise typer.Exit(1)
-    found: dict[str, Any] = answer.json()
+    found: dict[str, Any] = told(url, key, "/v1/fleet/parity", 600, model=model)
     largest = found["largest"]
     agree = largest is not None and largest <= tolerance
     if as_json:

@@ -4,12 +4,11 @@ import json
 import sys
 from typing import Annotated, Any
 
-import httpx2
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.at import NO_KEY, URL, Key, Url
+from app.cli.at import NO_KEY, URL, Key, Url, told
 
 
 def status(
@@ -18,23 +17,15 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Show state, replicas, node, share, memory and queue of every model, and who is on each GPU."""
-    try:
-        fleet = httpx2.get(f"{url}/v1/fleet", headers={"authorization": f"Bearer {key}"}, timeout=10)
-    except httpx2.HTTPError as error:
-        print(f"nothing answers at {url}: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
-    if fleet.is_error:
-        print(f"{url} answers {fleet.status_code}: {fleet.text}", file=sys.stderr)
-        raise typer.Exit(1)
+    fleet = told(url, key, "/v1/fleet", 10)
     if as_json:
-        print(json.dumps(fleet.json(), indent=2))
+        print(json.dumps(fleet, indent=2))
         return
-    told = fleet.json()
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-    console.print(_models(told))
-    if told["gpus"]:
-        console.print(_cards(told["gpus"]))
-    for name, model in told["models"].items():
+    console.print(_models(fleet))
+    if fleet["gpus"]:
+        console.print(_cards(fleet["gpus"]))
+    for name, model in fleet["models"].items():
         for label, variant in model["variants"].items():
             if variant["message"]:
                 console.print(f"{name}, variant {label}: {variant['message']}", markup=False)

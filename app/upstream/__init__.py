@@ -4,7 +4,8 @@ Streams: an async generator of one type; failure is a `GatewayError`; completion
 cancellation is `aclose()` (or cancelling the awaiting task), and it reaches the engine.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Protocol, TypeVar
 
 from app.catalogue import Target
@@ -74,6 +75,18 @@ async def begun(
         await source.aclose()
         raise
     return items, source
+
+
+async def continued(
+    begin: Callable[[], Awaitable[tuple[list[C], AsyncGenerator[C, None]]]],
+) -> AsyncGenerator[C, None]:
+    """The whole of a stream that somebody has begun, as `begun` does."""
+    items, rest = await begin()
+    async with aclosing(rest):
+        for item in items:
+            yield item
+        async for item in rest:
+            yield item
 
 
 class Layer:

@@ -4,13 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from app.catalogue import Catalogue, Target
-from app.upstream import Layer, Upstream, begun
+from app.upstream import Layer, Upstream, begun, continued
 from backends.contract.errors import GatewayError, UpstreamTimeout
 from backends.contract.tasks import AnyTask, ChatTask, StreamTask, Task
 
@@ -41,15 +40,9 @@ class Fallbacks(Layer):
         return await self._ask(target, task, self._upstream.call)
 
     def stream(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
-        return self._stream(target, task) if target.fallbacks else self._upstream.stream(target, task)
-
-    async def _stream(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
-        items, rest = await self._ask(target, task, partial(begun, self._upstream))
-        async with aclosing(rest):
-            for item in items:
-                yield item
-            async for item in rest:
-                yield item
+        if not target.fallbacks:
+            return self._upstream.stream(target, task)
+        return continued(lambda: self._ask(target, task, partial(begun, self._upstream)))
 
     async def _ask(self, target: Target, task: T, attempt: Attempt[T, R]) -> R:
         began = time.perf_counter()

@@ -2,12 +2,11 @@
 
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
 from functools import partial
 from typing import TypeVar
 
 from app.catalogue import Catalogue, Target
-from app.upstream import Layer, Upstream, begun
+from app.upstream import Layer, Upstream, begun, continued
 from backends.contract.errors import NotReady
 from backends.contract.tasks import AnyTask, StreamTask, Task
 
@@ -37,15 +36,9 @@ class Retries(Layer):
 
     def stream(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
         # Without an elsewhere it goes straight through: each step costs every item a little.
-        return self._stream(target, task) if self._another(target) else self._upstream.stream(target, task)
-
-    async def _stream(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
-        items, rest = await self._ask(target, task, partial(begun, self._upstream))
-        async with aclosing(rest):
-            for item in items:
-                yield item
-            async for item in rest:
-                yield item
+        if self._another(target) is None:
+            return self._upstream.stream(target, task)
+        return continued(lambda: self._ask(target, task, partial(begun, self._upstream)))
 
     async def _ask(self, target: Target, task: T, attempt: Callable[[Target, T], Awaitable[R]]) -> R:
         try:
