@@ -17,7 +17,7 @@ import httpx2
 import psutil
 
 from tests.ray.faults import BOTH, FAR, NEAR, ROOMS, Death, Load, burning, kill
-from tests.ray.nodes import Nodes
+from tests.ray.nodes import Nodes, serving
 
 MODELS = (*FAR, *NEAR, BOTH)
 # The load that goes beside: about what two busy cores still answer.
@@ -29,13 +29,8 @@ def main(part: str, arguments: list[str]) -> None:
     asked.add_argument("--kills", type=int, default=5, help="deaths")
     asked.add_argument("--minutes", type=float, default=10, help="calm")
     given = asked.parse_args(arguments)
-    nodes = Nodes(ROOMS)
-    try:
-        nodes.deploy(ROOMS)
-        nodes.until_ready(ROOMS)
+    with serving(ROOMS) as nodes:
         good = deaths(nodes, given.kills) if part == "deaths" else calm(nodes, given.minutes)
-    finally:
-        nodes.close()
     sys.exit(0 if good else 1)
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +186,15 @@ def _named(fleet: Fleet) -> dict[str, str]:
             if kind != HEAD:
                 names[f"{kind}-{number + 1}" if node.count > 1 else kind] = kind
     return names
+
+
+@contextlib.contextmanager
+def serving(fleet: Path) -> Iterator[Nodes]:
+    """The nodes of a fleet, and all of it ready on them."""
+    nodes = Nodes(fleet)
+    try:
+        nodes.deploy(fleet)
+        nodes.until_ready(fleet)
+        yield nodes
+    finally:
+        nodes.close()

@@ -7,18 +7,13 @@ import psutil
 import pytest
 
 from tests.ray.faults import BOTH, FAR, NEAR, ROOMS, Load, burning, kill
-from tests.ray.nodes import Nodes
+from tests.ray.nodes import Nodes, serving
 
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
-    one = Nodes(ROOMS)
-    try:
-        one.deploy(ROOMS)
-        one.until_ready(ROOMS)
-        yield one
-    finally:
-        one.close()
+    with serving(ROOMS) as nodes:
+        yield nodes
 
 
 def test_no_false_alarm_on_a_full_cpu(nodes: Nodes) -> None:

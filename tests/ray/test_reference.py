@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from backends.fleet.load import load
-from tests.ray.nodes import Nodes
+from tests.ray.nodes import Nodes, serving
 from tests.running import MOTLEY, ROOT
 
 FLEET = ROOT / "tests" / "data" / "fleets" / "five_nodes.yaml"
@@ -23,13 +23,8 @@ SENTENCE = "I would like to order a cup of coffee please."
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
-    running = Nodes(FLEET)
-    try:
-        running.deploy(FLEET)
-        running.until_ready(FLEET)
-        yield running
-    finally:
-        running.close()
+    with serving(FLEET) as nodes:
+        yield nodes
 
 
 def changed(folder: Path, **models: Any) -> Path:
