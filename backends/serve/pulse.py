@@ -8,6 +8,7 @@ step that holds the interpreter for long, cannot look like a death, and nobody h
 """
 
 import asyncio
+import os
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -87,16 +88,22 @@ class Vital:
 
 
 class Pulse:
-    """The replica's end."""
+    """The replica's end. `keeper`: the process that it cannot outlive, its node's raylet. Ray looks every
+    second whether that still is, and ends the replica then; doors are told by the kernel, at once.
+    """
 
-    def __init__(self, replica: str) -> None:
+    def __init__(self, replica: str, keeper: int | None = None) -> None:
         self._line = f"{replica}\n".encode()
+        self._keeper = keeper
         self._server: asyncio.Server | None = None
         self._doors: set[asyncio.StreamWriter] = set()
 
     async def start(self, host: str) -> str:
         """Where doors find it: `host:port`."""
         self._server = await asyncio.start_server(self._came, host, 0)
+        if self._keeper is not None and hasattr(os, "pidfd_open"):
+            kept = os.pidfd_open(self._keeper)  # open as long as this process is
+            asyncio.get_running_loop().add_reader(kept, self._forsaken, kept)
         return f"{host}:{self._server.sockets[0].getsockname()[1]}"
 
     async def _came(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -108,11 +115,19 @@ class Pulse:
         self._doors.discard(writer)
         writer.close()
 
+    def _forsaken(self, kept: int) -> None:
+        asyncio.get_running_loop().remove_reader(kept)
+        self._end()
+
     async def close(self) -> None:
+        for door in list(self._doors):
+            door.write(f"{BYE}\n".encode())
+        self._end()
+
+    def _end(self) -> None:
         if self._server is not None:
             self._server.close()
         for door in list(self._doors):
-            door.write(f"{BYE}\n".encode())
             door.close()
 
 

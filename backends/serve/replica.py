@@ -72,7 +72,7 @@ class Replica:
         self._hatch = Hatch(self.call)
         self._path = await self._hatch.start()
         self._id = serve.get_replica_context().replica_tag
-        self._pulse = Pulse(self._id)
+        self._pulse = Pulse(self._id, int(os.environ["RAY_RAYLET_PID"]))
         address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         self._felt = await self._pulse.start(address)
 

@@ -134,7 +134,8 @@ class Death:
     `back`: from the node's return (Ray has it again) to the first answer of each; `loads`: what the slowest
     of them takes to load. `stalled`: the longest that a request to another node's model took, so that a
     machine that stands still is not blamed on us; `waited`: the longest for the model that had a replica on
-    either node. `strangers`: answers of the models elsewhere, and `errors` of those; `slowest`: for people.
+    either node. `strangers`: answers of the models elsewhere, and `errors` of those; `cut`: answers of the
+    models there that ended without their last piece; `slowest`: for people.
     """
 
     refused: float
@@ -145,6 +146,7 @@ class Death:
     waited: float
     strangers: int
     errors: list[Answer]
+    cut: list[Answer]
     codes: set[str | None]
     retry_after: int
     retried: int
@@ -156,7 +158,7 @@ class Death:
             f"back {self.back:.1f} s after the node (loads in {self.loads:.1f} s), "
             f"{len(self.errors)} errors in {self.strangers} answers elsewhere "
             f"(longest {self.stalled:.2f} s, on both nodes {self.waited:.2f} s), "
-            f"{self.retried} asked once more; slowest: {', '.join(self.slowest)}"
+            f"{self.retried} asked once more, {len(self.cut)} cut; slowest: {', '.join(self.slowest)}"
         )
 
 
@@ -169,7 +171,7 @@ def kill(nodes: Nodes, name: str, down_for: float = 8.0) -> Death:
         time.sleep(2)
         killed = nodes.kill(name)
         load.until(
-            lambda: all(any(one.status != 200 for one in _after(load.of(m), killed)) for m in FAR),
+            lambda: all(any(one.status == 503 for one in _after(load.of(m), killed)) for m in FAR),
             PATIENCE_S + down_for,
         )
         time.sleep(max(0.0, killed + down_for - time.monotonic()))
@@ -178,7 +180,7 @@ def kill(nodes: Nodes, name: str, down_for: float = 8.0) -> Death:
         load.until(lambda: bool(living(nodes) - known), 120)
         returned = time.monotonic()
         load.until(lambda: all(_answered(load.of(model), returned) for model in FAR), 180)
-    refused = [one for one in load.of(*FAR) if one.status != 200]
+    refused = [one for one in load.of(*FAR) if one.status not in (0, 200)]
     fell = [next(one for one in refused if one.model == model) for model in FAR]
     first = [_answered(load.of(model), returned)[0] for model in FAR]
     strangers = load.of(*NEAR, BOTH)
@@ -191,6 +193,7 @@ def kill(nodes: Nodes, name: str, down_for: float = 8.0) -> Death:
         waited=max(one.took for one in load.of(BOTH)),
         strangers=len(strangers),
         errors=[one for one in strangers if one.status != 200],
+        cut=[one for one in load.of(*FAR) if not one.status],
         codes={one.code for one in refused},
         retry_after=min(one.retry_after for one in refused),
         retried=sum(one.retried for one in strangers),

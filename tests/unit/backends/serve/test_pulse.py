@@ -123,6 +123,17 @@ async def test_a_process_that_is_killed(
     assert not watched.pulses.fallen()
 
 
+async def test_a_process_whose_keeper_is_killed(watched: Watched) -> None:
+    """It lives on for a while, and is counted no more."""
+    keeper = subprocess.Popen(["sleep", "600"])
+    watched.pulses.feel({ID: await Pulse(ID, keeper.pid).start("127.0.0.1")})
+    await watched.until("alive")
+    keeper.kill()
+    keeper.wait()
+    await watched.until("dead")
+    assert watched.told == [{ID}]
+
+
 async def test_a_process_that_stands_still_is_none_that_died(
     watched: Watched, replica: Callable[[], "subprocess.Popen[str]"]
 ) -> None:
