@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path as File
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -17,9 +16,7 @@ from backends.fleet.agree import agree
 from backends.fleet.load import read, shape
 from backends.fleet.problems import Finding, FleetError, Path, did_you_mean, shown
 from backends.fleet.schema import Fleet
-
-# What `backends.sources` resolves. Whether a path exists is a question for the node, not for here.
-SCHEMES = {"builtin": "builtin://NAME", "file": "file:///PATH"}
+from backends.sources.address import SCHEMES, parse
 
 
 def check(path: str | File, engines: Mapping[str, Entry] = ENGINES) -> Fleet:
@@ -103,21 +100,11 @@ def _absent(name: str, entry: Entry, error: Exception, at: Path) -> Finding:
 
 
 def _source(source: str, at: Path) -> Iterator[Finding]:
-    known = "known: " + ", ".join(SCHEMES.values())
+    """Whether something is there is a question for the node, not for here."""
     try:
-        parts = urlsplit(source)
-    except ValueError:
-        yield Finding(at, f"{shown(source)} is no source", known)
-        return
-    if not parts.scheme:
-        yield Finding(at, f"the source {shown(source)} has no scheme", known)
-    elif parts.scheme not in SCHEMES:
-        near = did_you_mean(parts.scheme, SCHEMES)
-        hint = near if near.startswith("did") else known
-        yield Finding(at, f"there is no source scheme '{parts.scheme}://'", hint)
-    elif parts.scheme == "builtin" and not parts.netloc:
-        yield Finding(at, "the source names nothing", f"write {SCHEMES['builtin']}")
-    elif parts.scheme == "file" and (parts.netloc or len(parts.path) < 2):
-        yield Finding(
-            at, f"the path in {shown(source)} does not begin with a slash", f"write {SCHEMES['file']}"
-        )
+        parse(source)
+    except ValueError as error:
+        what, hint = error.args
+        scheme, said, _ = source.partition("://")
+        near = did_you_mean(scheme, SCHEMES) if said and scheme not in SCHEMES else ""
+        yield Finding(at, f"the source {shown(source)} {what}", near if near.startswith("did") else hint)
