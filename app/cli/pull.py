@@ -115,7 +115,12 @@ async def _all(asked: list[Pulled], quiet: bool) -> list[Pulled]:
     told = []
     try:
         with Progress(
-            TextColumn("{task.description}"), BarColumn(), *columns, console=console, transient=True
+            TextColumn("{task.description}"),
+            BarColumn(),
+            *columns,
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
         ) as bars:
             for one in asked:
                 bar = bars.add_task(_name(one), total=None)

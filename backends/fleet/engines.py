@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from backends.contract.engine import GpuShare, Memory
+from backends.contract.errors import InvalidRequest
 from backends.engines.registry import ENGINES, Entry, engine_class
 from backends.estimates import here
 from backends.fleet import wording
@@ -16,7 +17,9 @@ from backends.fleet.agree import agree
 from backends.fleet.load import read, shape
 from backends.fleet.problems import Finding, FleetError, Path, did_you_mean, shown
 from backends.fleet.schema import Fleet
+from backends.sources import locate, pickles
 from backends.sources.address import SCHEMES, parse
+from backends.sources.failures import SourceFailed
 
 
 def check(path: str | File, engines: Mapping[str, Entry] = ENGINES) -> Fleet:
@@ -56,6 +59,8 @@ def _variant(fleet: Fleet, name: str, variant: str, engines: Mapping[str, Entry]
     task, one = fleet.models[name].task, fleet.models[name].variants[variant]
     path: Path = ("models", name, "variants", variant)
     yield from _source(one.source, (*path, "source"))
+    if not one.allow_pickle:
+        yield from _pickles(one.source, (*path, "source"))
     at = (*path, "engine")
     entry = engines.get(one.engine)
     if entry is None:
@@ -108,3 +113,14 @@ def _source(source: str, at: Path) -> Iterator[Finding]:
         scheme, said, _ = source.partition("://")
         near = did_you_mean(scheme, SCHEMES) if said and scheme not in SCHEMES else ""
         yield Finding(at, f"the source {shown(source)} {what}", near if near.startswith("did") else hint)
+
+
+def _pickles(source: str, at: Path) -> Iterator[Finding]:
+    """Where the files are on this machine."""
+    try:
+        if (path := locate(source)) is not None:
+            pickles.refuse(path)
+    except SourceFailed as refused:
+        yield Finding(at, refused.message)
+    except (InvalidRequest, OSError):
+        return
