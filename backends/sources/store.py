@@ -25,7 +25,7 @@ from backends.sources.failures import SourceFailed
 
 FOLDER, MOST = "MOTLEY_STORE", "MOTLEY_STORE_MAX"
 RECORD, FILES = "record.json", "files"
-MARGIN = 64 << 20  # bytes that are left free on the disk
+MARGIN = 16 << 20  # bytes that are left free on the disk
 _UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
@@ -45,10 +45,11 @@ class Hold:
     """While it is open nobody removes the model."""
 
     path: Path
-    _lock: IO[bytes]
+    _lock: IO[bytes] | None
 
     def close(self) -> None:
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
 
 class Store:
@@ -93,8 +94,9 @@ class Store:
         """None while it is not whole, or being fetched. Does not wait."""
         try:
             lock = self._open(key)
-        except OSError:
-            return None
+        except OSError:  # in a store that is only read nothing is removed, either
+            path = self.whole(key)
+            return None if path is None else Hold(path, None)
         if _locked(lock, fcntl.LOCK_SH) and (path := self.whole(key)) is not None:
             os.utime(path.parent)
             return Hold(path, lock)

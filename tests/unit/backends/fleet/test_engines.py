@@ -124,3 +124,14 @@ print(sorted({{'torch', 'ray', 'vllm', 'numpy', 'onnxruntime'}} & sys.modules.ke
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FleetError, match="no such file"):
         check(tmp_path / "fleet.yaml")
+
+
+def test_pickles_are_refused_unless_they_are_trusted(found: Found, tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes(b"\x80\x02.")
+    text = FLEET.replace("builtin://x", f"file://{tmp_path}")
+    [problem] = found(text)
+    assert (problem.line, problem.place) == (7, "models.demo.source")
+    assert "allow_pickle: true" in problem.message
+    assert found(text.replace("engine: fake", "engine: fake\n    allow_pickle: true")) == []
+    (tmp_path / "model.safetensors").touch()
+    assert found(text) == []

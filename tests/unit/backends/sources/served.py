@@ -15,7 +15,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 class Files:
     """path → bytes. `cuts`: after how many bytes the next answers for a path end; `pause`: answers stop in
-    their middle until it is set; `sent`: bytes per path; `refused`: path → (status, the hub's error code)."""
+    their middle until it is set; `sent`: bytes per path; `refused`: path → (status, the hub's error code);
+    `headless`: paths that take no HEAD."""
 
     def __init__(self, **files: bytes) -> None:
         self.files = dict(files)
@@ -25,6 +26,7 @@ class Files:
         self.ranges: list[tuple[str, int]] = []
         self.headers: list[dict[str, str]] = []
         self.refused: dict[str, tuple[int, str]] = {}
+        self.headless: set[str] = set()
         self.url = ""
 
 
@@ -42,6 +44,9 @@ class _Handler(BaseHTTPRequestHandler):
             if path.startswith(prefix):
                 self._answer(status, b"{}", {"X-Error-Code": code, "X-Error-Message": "refused"})
                 return
+        if self.command == "HEAD" and path in told.headless:
+            self._answer(405, b"", {})
+            return
         if path not in told.files:
             self._answer(404, b"{}", {"X-Error-Code": "EntryNotFound"})
             return

@@ -1,18 +1,20 @@
 """The store of a node: room, locks, and what a full disk says."""
 
+import hashlib
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from backends.sources.address import Address
 from backends.sources.failures import SourceFailed
-from backends.sources.parts import Listing, Part, bring
+from backends.sources.fetching import fetch
 from backends.sources.store import Record, Store, sized
 from backends.sources.unfetched import Pace
+from tests.unit.backends.sources.served import Files, serving
 
 
 def put(store: Store, key: str, size: int, age: float) -> None:
@@ -89,11 +91,11 @@ def test_a_size_that_is_none(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MiB."""
+    """A disk of 24 MiB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk], check=False, capture_output=True
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "none", disk], check=False, capture_output=True
     )
     if mounted.returncode:
         pytest.skip("no file system may be mounted here")
@@ -102,19 +104,19 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk(small: Path) -> None:
-    """Of a source that says how large it is, and of one that does not."""
-    with pytest.raises(SourceFailed) as full:
-        Store(small).room("m", 2 << 20)
+    """Of a source that says how large it is, and of one that does not until it comes. Nothing is loaded."""
+    store, served = Store(small), Files()
+    with pytest.raises(SourceFailed, match="more are needed") as full:
+        store.room("m", 32 << 20)
     assert full.value.why == "no_space"
-
-    @contextmanager
-    def endless(_: int) -> Iterator[tuple[int, Iterator[bytes]]]:
-        yield 0, iter([bytes(1 << 16)] * 100)
-
-    part = Part("x", None, "", "", endless)
-    assert Listing("", (part,)).size is None
-    with pytest.raises(OSError, match="No space left"):
-        bring(part, small, threading.Event())
+    body = bytes(32 << 20)
+    address = Address("x", "https", "", pin=hashlib.sha256(body).hexdigest())
+    served.files["x.tar"] = body
+    served.headless.add("x.tar")
+    with serving(served), pytest.raises(SourceFailed, match="no room") as full:
+        fetch(store, replace(address, place=f"{served.url}/x.tar"), False)
+    assert full.value.why == "no_space"
+    assert store.whole(address.key(False)) is None
 
 
 def test_what_people_are_told() -> None:
