@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from backends.contract.engine import Engine, GpuShare, ModelRef, Vendor
-from backends.contract.errors import InvalidRequest
+from backends.contract.errors import InvalidRequest, SourceFailed
 from backends.contract.tasks import Verb
 from backends.engines.registry import engine_class
 from backends.estimates import here
 from backends.host import Host
 from backends.sources import addressed, locate, pickles
-from backends.sources.failures import SourceFailed
 from backends.sources.unfetched import Unfetched
 
 

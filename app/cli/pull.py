@@ -22,13 +22,12 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from backends.contract.errors import GatewayError
+from backends.contract.errors import GatewayError, SourceFailed
 from backends.fleet.engines import check as check_fleet
 from backends.fleet.problems import FleetError, did_you_mean
 from backends.fleet.schema import Fleet
 from backends.sources import addressed, locate, pickles
 from backends.sources.errand import Errand, Told
-from backends.sources.failures import SourceFailed
 from backends.sources.store import Hold, Store
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from backends.contract.engine import GpuShare, Memory
-from backends.contract.errors import InvalidRequest
+from backends.contract.errors import InvalidRequest, SourceFailed
 from backends.engines.registry import ENGINES, Entry, engine_class
 from backends.estimates import here
 from backends.fleet import wording
@@ -19,7 +19,6 @@ from backends.fleet.problems import Finding, FleetError, Path, did_you_mean, sho
 from backends.fleet.schema import Fleet
 from backends.sources import locate, pickles
 from backends.sources.address import SCHEMES, parse
-from backends.sources.failures import SourceFailed
 
 
 def check(path: str | File, engines: Mapping[str, Entry] = ENGINES) -> Fleet:

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from backends.contract.errors import SourceFailed
 from backends.sources import web
 from backends.sources.address import Address
-from backends.sources.failures import SourceFailed
 from backends.sources.parts import Listing, Part
 
 # The name of a variable begins so; the host's follows: MOTLEY_TOKEN_FILES_EXAMPLE_ORG.
@@ -33,7 +33,9 @@ def listing(address: Address, _: str = "") -> Listing:
         told = client.head(address.place, headers=headers, timeout=web.TIMEOUT, follow_redirects=True)
     except httpx2.HTTPError as error:
         client.close()
-        raise SourceFailed("offline", f"the source cannot be reached: {type(error).__name__}") from None
+        raise SourceFailed.because(
+            "offline", f"the source cannot be reached: {type(error).__name__}"
+        ) from None
     size = told.headers.get("content-length", "") if told.is_success else ""
     read = partial(web.stream, client, address.place, headers, refuse=_refuse)
     check = f"sha256:{address.pin}"
@@ -51,9 +53,11 @@ def unpack(archive: Path, folder: Path) -> None:
         elif tarfile.is_tarfile(archive):
             _untar(archive, folder)
         else:
-            raise SourceFailed("unsupported", "the source is neither a tar nor a zip archive")
+            raise SourceFailed.because("unsupported", "the source is neither a tar nor a zip archive")
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
-        raise SourceFailed("unsafe", f"the archive cannot be unpacked ({type(error).__name__})") from None
+        raise SourceFailed.because(
+            "unsafe", f"the archive cannot be unpacked ({type(error).__name__})"
+        ) from None
     _without_wrapper(folder)
 
 
@@ -68,7 +72,7 @@ class _Meter:
         self._bytes -= size
         self._members -= 1
         if self._bytes < 0 or self._members < 0:
-            raise SourceFailed("unsafe", "the archive holds far more than its own size")
+            raise SourceFailed.because("unsafe", "the archive holds far more than its own size")
 
 
 def _untar(archive: Path, folder: Path) -> None:
@@ -77,7 +81,7 @@ def _untar(archive: Path, folder: Path) -> None:
         for member in tar:  # one after the other: the list of a bomb's members is one itself
             meter.count(member.size)
             if not (member.isfile() or member.isdir()):
-                raise SourceFailed("unsafe", "the archive holds a link or a device")
+                raise SourceFailed.because("unsafe", "the archive holds a link or a device")
             _inside(member.name)
             tar.extract(member, folder, filter="data")
 
@@ -89,7 +93,7 @@ def _unzip(archive: Path, folder: Path) -> None:
             meter.count(member.file_size)
             kind = stat.S_IFMT(member.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise SourceFailed("unsafe", "the archive holds a link or a device")
+                raise SourceFailed.because("unsafe", "the archive holds a link or a device")
             _inside(member.filename)
         found.extractall(folder)  # noqa: S202  (they were looked at)
 
@@ -102,7 +106,7 @@ def safe(names: Iterable[str]) -> None:
 
 def _inside(name: str) -> None:
     if name.startswith("/") or "\\" in name or "\0" in name or ".." in name.split("/") or not name:
-        raise SourceFailed("unsafe", "a file of the source would leave its folder")
+        raise SourceFailed.because("unsafe", "a file of the source would leave its folder")
 
 
 def _without_wrapper(folder: Path) -> None:

@@ -10,9 +10,9 @@ from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 
+from backends.contract.errors import SourceFailed
 from backends.sources.address import Address
-from backends.sources.failures import Broken, SourceFailed
-from backends.sources.parts import PIECE, Listing, Part, Pieces, from_base64
+from backends.sources.parts import PIECE, Broken, Listing, Part, Pieces, from_base64
 
 LOOKERS = 8
 _ABSENT = ("NoSuchBucket", "NoSuchKey", "404", "NotFound")
@@ -26,7 +26,9 @@ def listing(address: Address, _: str = "") -> Listing:
         import boto3
         from botocore.config import Config
     except ModuleNotFoundError:
-        raise SourceFailed("unsupported", "s3:// needs a package more: pip install motley[s3]") from None
+        raise SourceFailed.because(
+            "unsupported", "s3:// needs a package more: pip install motley[s3]"
+        ) from None
     try:
         with _told():
             # Its own retries end in the end of a listing; those of a transfer are ours.
@@ -38,10 +40,10 @@ def listing(address: Address, _: str = "") -> Listing:
             with ThreadPoolExecutor(LOOKERS) as pool:
                 parts = tuple(pool.map(lambda one: _part(client, address.place, prefix, one["Key"]), found))
     except Broken as broken:
-        raise SourceFailed("offline", f"the object store cannot be reached: {broken}") from None
+        raise SourceFailed.because("offline", f"the object store cannot be reached: {broken}") from None
     if not parts:
         client.close()
-        raise SourceFailed("not_found", "there is nothing under the source's prefix")
+        raise SourceFailed.because("not_found", "there is nothing under the source's prefix")
     return Listing("", parts, close=client.close)
 
 
@@ -83,14 +85,16 @@ def _told() -> Iterator[None]:
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in _ABSENT:
-            raise SourceFailed("not_found", "there is no such bucket or object") from None
+            raise SourceFailed.because("not_found", "there is no such bucket or object") from None
         if code in _REFUSED:
-            raise SourceFailed("gated", "the object store refuses the environment's credentials") from None
+            raise SourceFailed.because(
+                "gated", "the object store refuses the environment's credentials"
+            ) from None
         if code in _PASSING:
             raise Broken(f"it answers {code}") from None
-        raise SourceFailed("failed", f"the object store answers {code}") from None
+        raise SourceFailed.because("failed", f"the object store answers {code}") from None
     except (NoCredentialsError, PartialCredentialsError):
-        raise SourceFailed(
+        raise SourceFailed.because(
             "gated", "the environment holds no credentials for the object store (AWS_ACCESS_KEY_ID …)"
         ) from None
     except BotoCoreError as error:

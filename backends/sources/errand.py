@@ -10,9 +10,9 @@ from contextlib import suppress
 from typing import Any
 
 from backends.child import Group, Interpreter
+from backends.contract.errors import SourceFailed
 from backends.sources import pickles
 from backends.sources.address import Address
-from backends.sources.failures import SourceFailed
 from backends.sources.store import Hold, Store
 
 MODULE = "backends.sources.fetching"
@@ -57,9 +57,11 @@ class Errand:
         with suppress(ValueError):
             said: dict[str, Any] = json.loads(answer)
             if said["why"] is not None:
-                raise SourceFailed(said["why"], said["message"])
+                raise SourceFailed.because(said["why"], said["message"])
             return
-        raise SourceFailed("failed", "the model's files could not be fetched; the operator's log says why")
+        raise SourceFailed.because(
+            "failed", "the model's files could not be fetched; the operator's log says why"
+        )
 
     async def _answer(self) -> bytes:
         """What the child said, when it has ended."""

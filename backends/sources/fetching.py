@@ -18,9 +18,9 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
+from backends.contract.errors import SourceFailed, Why
 from backends.sources import archive, pickles
 from backends.sources.address import Address, parse
-from backends.sources.failures import SourceFailed, Why
 from backends.sources.parts import Listing, bring
 from backends.sources.store import FILES, Record, Store, is_full, no_space
 
@@ -85,7 +85,7 @@ def _bring(store: Store, key: str, record: Record, found: Listing, allow_pickle:
 
 def _chosen(listing: Listing, allow_pickle: bool) -> Listing:
     if not listing.parts:
-        raise SourceFailed("not_found", "the source holds no files")
+        raise SourceFailed.because("not_found", "the source holds no files")
     if allow_pickle or listing.archive:
         return listing
     wanted = pickles.wanted(part.path for part in listing.parts)

@@ -23,10 +23,10 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.hf_api import RepoFile
 
+from backends.contract.errors import SourceFailed
 from backends.sources import web
 from backends.sources.address import Address
-from backends.sources.failures import Broken, SourceFailed
-from backends.sources.parts import Listing, Part, Pieces
+from backends.sources.parts import Broken, Listing, Part, Pieces
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -42,7 +42,7 @@ def listing(address: Address, commit: str = "") -> Listing:
             found = api.list_repo_tree(address.place, address.inside or None, recursive=True, revision=commit)
             files = [one for one in found if isinstance(one, RepoFile)]
     except Broken as broken:
-        raise SourceFailed("offline", f"the hub cannot be reached: {broken}") from None
+        raise SourceFailed.because("offline", f"the hub cannot be reached: {broken}") from None
     return Listing(commit, tuple(_part(address, commit, file) for file in files))
 
 
@@ -67,19 +67,19 @@ def _told() -> Iterator[None]:
     try:
         yield
     except OfflineModeIsEnabled:
-        raise SourceFailed("offline", "the hub may not be asked: HF_HUB_OFFLINE is set") from None
+        raise SourceFailed.because("offline", "the hub may not be asked: HF_HUB_OFFLINE is set") from None
     except (GatedRepoError, LocalTokenNotFoundError):
-        raise SourceFailed(
+        raise SourceFailed.because(
             "gated", "the model is gated: accept its terms on the hub, and give a token in HF_TOKEN"
         ) from None
     except RevisionNotFoundError:
-        raise SourceFailed("not_found", "the repository has no such revision") from None
+        raise SourceFailed.because("not_found", "the repository has no such revision") from None
     except RepositoryNotFoundError:
-        raise SourceFailed(
+        raise SourceFailed.because(
             "not_found", "the hub has no such repository, or the token in HF_TOKEN may not see it"
         ) from None
     except RemoteEntryNotFoundError:
-        raise SourceFailed("not_found", "the repository has no such folder or file") from None
+        raise SourceFailed.because("not_found", "the repository has no such folder or file") from None
     except HfHubHTTPError as error:
         if error.response.status_code >= 500 or error.response.status_code in (408, 429):
             raise Broken(f"it answers {error.response.status_code}") from None

@@ -10,11 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backends.sources.failures import Broken, SourceFailed
+from backends.contract.errors import SourceFailed
 
 PIECE = 1 << 20
 ATTEMPTS = 6  # in a row that bring nothing
 PAUSE_S = 0.2  # before the second of them; each later one waits twice as long
+
+
+class Broken(Exception):
+    """A transfer broke off; another attempt, from there, may succeed."""
+
 
 # (from which byte on, the pieces from there)
 Pieces = tuple[int, Iterator[bytes]]
@@ -74,7 +79,7 @@ def bring(part: Part, folder: Path, stop: threading.Event) -> str:
         except Broken as broken:
             attempt = 1 if _length(open_) > before else attempt + 1
             if attempt >= ATTEMPTS or stop.wait(PAUSE_S * 2 ** (attempt - 1)):
-                raise SourceFailed("offline", f"the source cannot be reached: {broken}") from None
+                raise SourceFailed.because("offline", f"the source cannot be reached: {broken}") from None
         else:
             return sums.sha256
 
@@ -120,7 +125,7 @@ class _Sums:
         if (self._part.size is None or length == self._part.size) and self._wanted in ("", self._found):
             return
         self._file.unlink()
-        raise SourceFailed("checksum", "a file of the source is not what its checksum says")
+        raise SourceFailed.because("checksum", "a file of the source is not what its checksum says")
 
     def _other(self) -> Any:
         if self._kind == "md5":

@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from backends.sources.failures import SourceFailed
+from backends.contract.errors import SourceFailed
 
 SAFE = (".safetensors", ".onnx", ".gguf")
 # Names that pickles have. CTranslate2's `model.bin` is none, so a file's own bytes decide.
@@ -35,7 +35,7 @@ def refuse(folder: Path) -> None:
 
 
 def refused() -> SourceFailed:
-    return SourceFailed(
+    return SourceFailed.because(
         "unsafe",
         "its weights are pickles, which may run any code: take a safetensors or ONNX version of the model, "
         "or trust this one by `allow_pickle: true`",

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
-from backends.sources.failures import SourceFailed
+from backends.contract.errors import SourceFailed
 
 FOLDER, MOST = "MOTLEY_STORE", "MOTLEY_STORE_MAX"
 RECORD, FILES = "record.json", "files"
@@ -66,7 +66,7 @@ class Store:
         most = environment.get(MOST, "")
         found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)((?:[KMGT]i)?)", most)
         if most and found is None:
-            raise SourceFailed("unsupported", f"{MOST} is not a size like 200Gi")
+            raise SourceFailed.because("unsupported", f"{MOST} is not a size like 200Gi")
         return cls(folder, int(float(found[1]) * _UNITS[found[2]]) if found else None)
 
     def whole(self, key: str) -> Path | None:
@@ -176,7 +176,7 @@ class Store:
 
 def no_space(lacking: int | None = None) -> SourceFailed:
     more = "" if lacking is None else f": {sized(lacking)} more are needed"
-    return SourceFailed("no_space", f"there is no room for the model on the node{more}")
+    return SourceFailed.because("no_space", f"there is no room for the model on the node{more}")
 
 
 def is_full(error: OSError) -> bool:

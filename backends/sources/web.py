@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import httpx2
 
-from backends.sources.failures import Broken, SourceFailed
-from backends.sources.parts import Pieces
+from backends.contract.errors import SourceFailed
+from backends.sources.parts import Broken, Pieces
 
 # Seconds: to connect, and of silence.
 TIMEOUT = httpx2.Timeout(30, connect=10)
@@ -43,7 +43,9 @@ def stream(
 def refusal(status: int) -> SourceFailed:
     """Of a plain server."""
     if status in (401, 403):
-        return SourceFailed("gated", "the source asks for credentials, or refuses those of the environment")
+        return SourceFailed.because(
+            "gated", "the source asks for credentials, or refuses those of the environment"
+        )
     if status in (404, 410):
-        return SourceFailed("not_found", "there is nothing at the source's address")
-    return SourceFailed("failed", f"the source answers {status}")
+        return SourceFailed.because("not_found", "there is nothing at the source's address")
+    return SourceFailed.because("failed", f"the source answers {status}")

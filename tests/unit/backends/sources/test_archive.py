@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from backends.contract.errors import SourceFailed
 from backends.sources import archive
 from backends.sources.address import parse
-from backends.sources.failures import SourceFailed
 from backends.sources.fetching import fetch
 from backends.sources.store import Store
 from tests.unit.backends.sources.served import Files, serving

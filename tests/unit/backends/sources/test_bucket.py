@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from backends.contract.errors import SourceFailed
 from backends.sources.address import parse
-from backends.sources.failures import SourceFailed
 from backends.sources.fetching import PARTS, fetch
 from backends.sources.store import Store
 

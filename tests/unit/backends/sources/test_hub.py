@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from backends.contract.errors import SourceFailed
 from backends.engines.fake import Fake
 from backends.host import Host
 from backends.hosting import Spec, host
 from backends.sources import locate
-from backends.sources.failures import SourceFailed
 from backends.sources.store import Store
 from tests.unit.backends.sources.served import COMMIT, Files, repository, serving
 

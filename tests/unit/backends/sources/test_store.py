@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from backends.contract.errors import SourceFailed
 from backends.sources.address import Address
-from backends.sources.failures import SourceFailed
 from backends.sources.fetching import fetch
 from backends.sources.store import Record, Store, sized
 from backends.sources.unfetched import Pace
