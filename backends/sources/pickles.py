@@ -16,12 +16,17 @@ _SURELY = re.compile(
     r"(pytorch_model.*|adapter_model|diffusion_pytorch_model|training_args|optimizer|scheduler)\.bin"
     r"|.*\.(pt|pth|ckpt|pkl|pickle|joblib|th)"
 )
+# The same weights once more, for frameworks that no engine here has.
+_ELSEWHERE = re.compile(r"(tf_model.*\.h5|flax_model.*\.msgpack|rust_model\.ot)")
 _PROTOCOLS = {bytes((0x80, version)) for version in range(2, 6)}
 
 
 def wanted(paths: Iterable[str]) -> set[str]:
-    """What need not be brought without pickles: all but those that are surely some."""
-    return {path for path in paths if not _SURELY.fullmatch(PurePosixPath(path).name)}
+    """What is worth bringing without pickles: all but those that are surely some, and what nobody reads."""
+    names = {path: PurePosixPath(path).name for path in paths}
+    return {
+        path for path, name in names.items() if not (_SURELY.fullmatch(name) or _ELSEWHERE.fullmatch(name))
+    }
 
 
 def refuse(folder: Path) -> None:

@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
@@ -98,7 +98,8 @@ class Store:
             path = self.whole(key)
             return None if path is None else Hold(path, None)
         if _locked(lock, fcntl.LOCK_SH) and (path := self.whole(key)) is not None:
-            os.utime(path.parent)
+            with suppress(PermissionError):  # another user fetched it: only its turn to go is not known
+                os.utime(path.parent)
             return Hold(path, lock)
         lock.close()
         return None

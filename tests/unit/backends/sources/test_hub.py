@@ -27,6 +27,7 @@ FILES = {
     "config.json": b"{}",
     "model.safetensors": WEIGHTS,
     "pytorch_model.bin": b"\x80\x02" + WEIGHTS[:5000],
+    "tf_model.h5": b"the same once more",
     "onnx/q4/model.onnx": WEIGHTS[:2000],
 }
 AT = f"{NAME}/resolve/{COMMIT}/model.safetensors"
@@ -79,7 +80,8 @@ async def until(true: Any) -> None:
 
 
 async def test_a_repository_at_a_revision(hub: Files, tmp_path: Path) -> None:
-    assert await files() == {path: data for path, data in FILES.items() if path != "pytorch_model.bin"}
+    unread = ("pytorch_model.bin", "tf_model.h5")
+    assert await files() == {path: data for path, data in FILES.items() if path not in unread}
     [record] = (tmp_path / "store").glob("*/record.json")
     told = json.loads(record.read_text())
     assert (told["source"], told["revision"]) == (SOURCE, COMMIT)
