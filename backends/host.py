@@ -26,6 +26,7 @@ from backends.contract.results import ChatChunk
 from backends.contract.space import fingerprint
 from backends.contract.state import Footprint, Origin, Readiness, ReplicaState, VariantState
 from backends.contract.tasks import AnyTask, ChatTask, SpeakTask, StreamTask, Task
+from backends.sources.unfetched import Unfetched
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ AT_ONCE = 2
 
 
 class Host:
-    """One engine and its gate.
+    """One engine and its gate. One that is `Unfetched` brings its model's files first.
 
     `max_ongoing` tasks run at once, `max_queued` wait; one more is `Overloaded`. `window`
     (seconds) and `most` (items) say how stream items are gathered before they cross to the door.
@@ -50,7 +51,7 @@ class Host:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Engine | Unfetched,
         *,
         share: GpuShare = _NO_CARD,
         estimate: Callable[[], Memory | None] = lambda: None,
@@ -59,7 +60,8 @@ class Host:
         window: float = 0.04,
         most: int = 64,
     ) -> None:
-        self.engine = engine
+        self._unfetched = engine if isinstance(engine, Unfetched) else None
+        self.engine = cast(Engine, engine)  # until `load` it is asked nothing that only engines have
         self._window, self._most = window, most
         self._share, self._estimate = share, estimate
         self._footprint = Footprint(share.granted)
@@ -83,6 +85,8 @@ class Host:
 
         self._started = time.monotonic()
         try:
+            if self._unfetched is not None:
+                self.engine = await self._unfetched.fetched(note)
             self._weigh()
             async with self._alone(note):
                 await self.engine.load(note)
@@ -136,6 +140,8 @@ class Host:
     async def close(self) -> None:
         self._readiness = "down"
         await self.engine.close()
+        if self._unfetched is not None:
+            await self._unfetched.close()
 
     def idle_s(self) -> float:
         """Seconds since there was anything to do; infinite for a host that is released."""

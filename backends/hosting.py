@@ -1,14 +1,17 @@
 """What a variant's process must know, and the host made from it: one way for every upstream."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypedDict
 
-from backends.contract.engine import GpuShare, ModelRef, Vendor
+from backends.contract.engine import Engine, GpuShare, ModelRef, Vendor
+from backends.contract.errors import InvalidRequest, SourceFailed
 from backends.contract.tasks import Verb
 from backends.engines.registry import engine_class
-from backends.estimates import estimated
+from backends.estimates import here
 from backends.host import Host
-from backends.sources import locate
+from backends.sources import addressed, locate, pickles
+from backends.sources.unfetched import Unfetched
 
 
 class Spec(TypedDict):
@@ -25,6 +28,7 @@ class Spec(TypedDict):
     engine: str
     source: str
     options: dict[str, Any]
+    allow_pickle: bool
     share: float
     vendor: Vendor
     vram: int
@@ -47,18 +51,33 @@ def parted(engine: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], dic
 
 def host(spec: Spec, live: Live) -> Host:
     """Nothing is loaded yet. Raises KeyError for an unknown engine, pydantic's ValidationError for
-    options it does not take, InvalidRequest for a source that is not there."""
-    engine = engine_class(spec["engine"])
-    model = ModelRef(spec["model"], spec["task"], spec["source"], locate(spec["source"]))
-    options = _options(spec, live)
+    options it does not take, InvalidRequest for a source that is not there, or holds pickles."""
+    kind, options = engine_class(spec["engine"]), _options(spec, live)
     share = GpuShare(spec["share"], spec["vendor"], spec["vram"])
+    name, task, source = spec["model"], spec["task"], spec["source"]
+
+    def made(path: Path | None) -> Engine:
+        engine: Engine = kind(ModelRef(name, task, source, path), options, share)
+        return engine
+
+    address = addressed(source)
     return Host(
-        engine(model, options, share),
+        Unfetched(address, spec["allow_pickle"], made) if address.far else made(_here(spec)),
         share=share,
-        estimate=lambda: estimated(engine, model, options, share),
+        estimate=lambda: here(kind, name, task, source, options, share),
         max_ongoing=live["max_ongoing"],
         max_queued=live["max_queued"],
     )
+
+
+def _here(spec: Spec) -> Path | None:
+    path = locate(spec["source"])
+    if path is not None and not spec["allow_pickle"]:
+        try:
+            pickles.refuse(path)
+        except SourceFailed as refused:
+            raise InvalidRequest(refused.message, param=refused.param) from None
+    return path
 
 
 async def reconfigure(host: Host, spec: Spec, live: Live) -> None:

@@ -5,6 +5,7 @@ import typer
 from app.cli.check import check
 from app.cli.deploy import deploy
 from app.cli.promote import promote
+from app.cli.pull import pull
 from app.cli.render import render
 from app.cli.rollback import rollback
 from app.cli.status import status
@@ -24,6 +25,7 @@ main.command("try")(try_)
 main.command()(status)
 main.command()(check)
 main.command()(render)
+main.command()(pull)
 main.command()(deploy)
 main.command()(traffic)
 main.command()(promote)

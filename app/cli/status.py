@@ -96,4 +96,9 @@ def _size(count: int | None) -> str:
 
 def _state(variant: dict[str, Any]) -> str:
     state, circuit = str(variant["state"]), variant["circuit"]
+    if state == "loading" and variant["stage"]:
+        done = variant["progress"]
+        state = (
+            f"loading ({variant['stage']})" if done is None else f"loading {done:.0%} ({variant['stage']})"
+        )
     return state if circuit == "closed" else f"{state} (circuit {circuit})"

@@ -29,7 +29,7 @@ async def healthz() -> str:
 @router.get("/ready", summary="All models ready", response_model=None)
 async def ready(request: Request, desk: AtDesk) -> Response:
     """200 when every model serves, or would load for a request, else 503; under an alias's path, that one
-    model alone. The stage of one that waits for a place is what it lacks there."""
+    model alone. The stage of one that waits for a place is what it lacks there, of one that is down why."""
     states = desk.states()
     alias = Visit.of(request.scope).alias
     names = [desk.catalogue.resolve(alias)[0]] if alias else list(desk.catalogue.fleet.models)
@@ -40,7 +40,7 @@ async def ready(request: Request, desk: AtDesk) -> Response:
         "models": {
             name: {
                 "state": state.readiness,
-                "stage": (state.pending and state.message) or state.stage,
+                "stage": (state.pending and state.message) or state.stage or state.message,
                 "progress": state.progress,
                 "seconds": round(state.seconds, 1),
             }

@@ -20,6 +20,7 @@ router = APIRouter(tags=["models"])
 class Entry(OpenAIModel):
     """OpenAI's entry, with what Motley and the engine say besides (context_length, dimensions …).
 
+    `progress` (0…1) and `message`, how far it loads or why it is down, are left out of one that is ready.
     `fingerprint`: in which space the vectors of the model lie, and `fingerprints` per variant; an
     answer's header `x-motley-fingerprint` says whose it is. Left out where that is not known.
     """
@@ -29,6 +30,8 @@ class Entry(OpenAIModel):
     state: str
     aliases: list[str]
     description: str
+    progress: float | None = None
+    message: str | None = None
     fingerprint: str | None = None
     fingerprints: dict[str, str] | None = None
 
@@ -75,6 +78,11 @@ def entry(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[str
         "task": model.task,
         "engine": engines[max(model.weights, key=model.weights.__getitem__)],
         "state": best.readiness,
+        **({} if best.ready else _trouble(best)),
         "aliases": list(model.aliases),
         "description": model.description,
     }
+
+
+def _trouble(state: VariantState) -> dict[str, Any]:
+    return {"progress": state.progress, "message": state.stage or state.message}

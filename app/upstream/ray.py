@@ -22,7 +22,7 @@ from backends.contract.errors import EngineFailed, GatewayError, ModelDown, Over
 from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import AnyTask, StreamTask, Task
 from backends.fleet.live import Node
-from backends.serve import controller
+from backends.serve import telling
 from backends.serve.details import node
 from backends.serve.hatch import Hatches, Shut
 from backends.serve.lane import Lane
@@ -44,7 +44,7 @@ class RayUpstream:
     def __init__(self) -> None:
         self._handles: dict[tuple[str, str, bool], Any] = {}
         self._loaders: dict[str, Any] = {}
-        self._watch = Watch(self._report, controller.details, _nodes)
+        self._watch = Watch(self._report, telling.details, _nodes)
         self._lane = Lane()
         self._hatches = Hatches()
 

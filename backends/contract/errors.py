@@ -18,13 +18,14 @@ GatewayError                500 server_error           internal_error
 ├─ ClientGone               499 server_error           client_closed_request
 ├─ SampleNeeded             500 server_error           sample_needed
 ├─ EngineFailed             502 server_error           engine_failed
+│  └─ SourceFailed          502                        source_failed
 ├─ Overloaded               503 server_error           overloaded
 ├─ NotReady                 503 server_error           model_loading
 │  └─ ModelDown             503                        model_down
 └─ UpstreamTimeout          504 server_error           upstream_timeout
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 
 class GatewayError(Exception):
@@ -181,6 +182,23 @@ class EngineFailed(GatewayError):
 
     status = 502
     code = "engine_failed"
+
+
+# Why a model's files could not be brought, in a word for programs.
+Why = Literal["not_found", "gated", "offline", "no_space", "checksum", "unsafe", "unsupported", "failed"]
+
+
+class SourceFailed(EngineFailed):
+    """A model's files cannot be had. The sentence becomes the model's state."""
+
+    code = "source_failed"
+    why: Why = "failed"
+
+    @classmethod
+    def because(cls, why: Why, message: str, **rest: Any) -> "SourceFailed":
+        failed = cls(message, **rest)
+        failed.why = why
+        return failed
 
 
 class Overloaded(GatewayError):

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path as File
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from backends.contract.engine import GpuShare, Memory
+from backends.contract.errors import InvalidRequest, SourceFailed
 from backends.engines.registry import ENGINES, Entry, engine_class
 from backends.estimates import here
 from backends.fleet import wording
@@ -17,9 +17,8 @@ from backends.fleet.agree import agree
 from backends.fleet.load import read, shape
 from backends.fleet.problems import Finding, FleetError, Path, did_you_mean, shown
 from backends.fleet.schema import Fleet
-
-# What `backends.sources` resolves. Whether a path exists is a question for the node, not for here.
-SCHEMES = {"builtin": "builtin://NAME", "file": "file:///PATH"}
+from backends.sources import locate, pickles
+from backends.sources.address import SCHEMES, parse
 
 
 def check(path: str | File, engines: Mapping[str, Entry] = ENGINES) -> Fleet:
@@ -59,6 +58,8 @@ def _variant(fleet: Fleet, name: str, variant: str, engines: Mapping[str, Entry]
     task, one = fleet.models[name].task, fleet.models[name].variants[variant]
     path: Path = ("models", name, "variants", variant)
     yield from _source(one.source, (*path, "source"))
+    if not one.allow_pickle:
+        yield from _pickles(one.source, (*path, "source"))
     at = (*path, "engine")
     entry = engines.get(one.engine)
     if entry is None:
@@ -103,21 +104,22 @@ def _absent(name: str, entry: Entry, error: Exception, at: Path) -> Finding:
 
 
 def _source(source: str, at: Path) -> Iterator[Finding]:
-    known = "known: " + ", ".join(SCHEMES.values())
+    """Whether something is there is a question for the node, not for here."""
     try:
-        parts = urlsplit(source)
-    except ValueError:
-        yield Finding(at, f"{shown(source)} is no source", known)
+        parse(source)
+    except ValueError as error:
+        what, hint = error.args
+        scheme, said, _ = source.partition("://")
+        near = did_you_mean(scheme, SCHEMES) if said and scheme not in SCHEMES else ""
+        yield Finding(at, f"the source {shown(source)} {what}", near if near.startswith("did") else hint)
+
+
+def _pickles(source: str, at: Path) -> Iterator[Finding]:
+    """Where the files are on this machine."""
+    try:
+        if (path := locate(source)) is not None:
+            pickles.refuse(path)
+    except SourceFailed as refused:
+        yield Finding(at, refused.message)
+    except (InvalidRequest, OSError):
         return
-    if not parts.scheme:
-        yield Finding(at, f"the source {shown(source)} has no scheme", known)
-    elif parts.scheme not in SCHEMES:
-        near = did_you_mean(parts.scheme, SCHEMES)
-        hint = near if near.startswith("did") else known
-        yield Finding(at, f"there is no source scheme '{parts.scheme}://'", hint)
-    elif parts.scheme == "builtin" and not parts.netloc:
-        yield Finding(at, "the source names nothing", f"write {SCHEMES['builtin']}")
-    elif parts.scheme == "file" and (parts.netloc or len(parts.path) < 2):
-        yield Finding(
-            at, f"the path in {shown(source)} does not begin with a slash", f"write {SCHEMES['file']}"
-        )

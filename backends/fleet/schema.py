@@ -147,7 +147,15 @@ class Variant(Strict):
     """One deployable: an engine with a model in it, placed somewhere."""
 
     engine: str
-    source: str = Field(description="Where the model's files are: builtin://NAME or file:///PATH.")
+    source: str = Field(
+        description=(
+            "Where the model's files are: builtin://NAME, file:///PATH, pvc://CLAIM/PATH, "
+            "hf://ORG/NAME@REVISION, s3://BUCKET/PREFIX or https://HOST/ARCHIVE#sha256=HEX."
+        )
+    )
+    allow_pickle: Annotated[bool, Field(strict=True)] = Field(
+        False, description="Take weights that are Python pickles, too: reading them may run any code."
+    )
     options: dict[str, Any] = Field({}, description="The engine's own options.")
     place: Place
     scale: Scale = Scale()

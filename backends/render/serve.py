@@ -97,6 +97,7 @@ def spec(fleet: Fleet, model: str, variant: str) -> Spec:
         "task": fleet.models[model].task,
         "engine": one.engine,
         "source": one.source,
+        "allow_pickle": one.allow_pickle,
         "options": parted(one.engine, one.options)[0],
         "share": share.share,
         "vendor": share.vendor,

@@ -33,7 +33,7 @@ def variant_states(
     which tells a variant that died from one that never lived; `fallen`: ids of replicas that are known
     to be gone, which Serve finds out by itself some seconds later."""
     return {
-        app: _state(found, nodes, before.get(app, _NEVER_SEEN), fallen)
+        app: _state(found, nodes, before.get(app, _NEVER_SEEN), fallen, details.get("loads", {}))
         for app, found in details["applications"].items()
         if app != DOOR
     }
@@ -80,8 +80,32 @@ def replica_ids(details: Mapping[str, Any]) -> set[str]:
     }
 
 
+def loading_ids(details: Mapping[str, Any]) -> set[str]:
+    """Of the replicas that have a process which does not serve yet."""
+    return {
+        replica["replica_id"]
+        for found in details["applications"].values()
+        for replica in _replicas(found, ())
+        if _loads(replica) and "replica_id" in replica
+    }
+
+
+def with_loads(details: Mapping[str, Any], told: Mapping[str, tuple[str, float | None]]) -> dict[str, Any]:
+    """The same, with what some replicas tell of their load: the stage, and how far it is, 0…1."""
+    found: dict[str, Any] = {**details, "loads": dict(told)}
+    return found
+
+
+def _loads(replica: Mapping[str, Any]) -> bool:
+    return bool(replica["state"] == "STARTING" and replica.get("pid"))
+
+
 def _state(
-    found: Mapping[str, Any], nodes: Mapping[str, str], before: VariantState, fallen: Collection[str]
+    found: Mapping[str, Any],
+    nodes: Mapping[str, str],
+    before: VariantState,
+    fallen: Collection[str],
+    loads: Mapping[str, tuple[str, float | None]],
 ) -> VariantState:
     if before.ready and not found["deployments"] and found["status"] != "DELETING":
         # Serve builds its new application and tells nothing of the old one, which serves.
@@ -90,10 +114,14 @@ def _state(
             return replace(before, replicas=left)
     replicas = _replicas(found, fallen)
     running = [replica for replica in replicas if replica["state"] in _SERVING]
-    loading = [replica for replica in replicas if replica["state"] == "STARTING" and replica.get("pid")]
+    loading = [replica for replica in replicas if _loads(replica)]
+    telling = [loads[one["replica_id"]] for one in loading if one.get("replica_id") in loads]
+    stage, progress = telling[0] if telling and not running else ("", None)
     failed = found["status"] == "DEPLOY_FAILED"
     return VariantState(
         readiness=_readiness(found, bool(running), bool(loading), before.readiness),
+        stage=stage,
+        progress=progress,
         seconds=_age(loading) if loading and not running else before.seconds,
         message=_last_words(found) if failed else "",
         replicas=tuple(

@@ -25,6 +25,7 @@ from backends.serve.hatch import Hatch
 from backends.serve.lane import Sending, Ticket
 from backends.serve.pulse import Pulse
 from backends.serve.scaling import IDLE_S
+from backends.serve.telling import telling
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +61,12 @@ class Replica:
         if hasattr(self, "_host"):
             await reconfigure(self._host, self._spec, live)
             return
+        own = serve.get_replica_context().replica_tag
         try:
             self._host: Host = host(self._spec, live)
             log.info("loading %s", app_name(self._spec["model"], self._spec["variant"]))
-            await self._host.load()
+            async with telling(own, lambda: self._host.state(self._node, os.getpid())):
+                await self._host.load()
             log.info("loaded")
         except GatewayError as error:
             # Serve tells it on as a text, to the door, too.
@@ -71,7 +74,7 @@ class Replica:
         self._origin = self._host.origin(self._node, os.getpid())
         self._hatch = Hatch(self.call)
         self._path = await self._hatch.start()
-        self._id = serve.get_replica_context().replica_tag
+        self._id = own
         self._pulse = Pulse(self._id, int(os.environ["RAY_RAYLET_PID"]))
         address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         self._felt = await self._pulse.start(address)

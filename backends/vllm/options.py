@@ -33,6 +33,7 @@ OWN = {
     "tool-call-parser": "set `tool_call_parser`",
     "reasoning-parser": "set `reasoning_parser`",
     "chat-template": "set `chat_template`",
+    "trust-remote-code": "code that comes with a model is never run",
     "enable-lora": "set `lora`",
     "lora-modules": "set `lora`",
     "max-lora-rank": "set `max_lora_rank`",

@@ -1,5 +1,7 @@
 """Models that keep no replica, on Ray: how they come, how they go, and who is held up by it."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,9 +20,11 @@ from app.formats.audio import encode_whole
 from backends.serve.janitor import MARK
 from tests.running import Running
 from tests.sounds import tone
+from tests.unit.backends.sources.served import COMMIT, Files, repository, serving
 
 HERE = {"node": "laptop"}
 CHAT, HEAR, EMBED, SIDE = "motley-demo-chat", "pocketsphinx-en", "all-minilm-l6-v2", "minilm-reranker"
+FAR = "from-the-hub"
 MODELS: dict[str, Any] = {
     CHAT: {
         "task": "chat",
@@ -41,17 +45,33 @@ MODELS: dict[str, Any] = {
         "scale": {"replicas": [1, 3], "target_ongoing": 1, "window_s": 2, "up_delay_s": 1, "down_delay_s": 2},
     },
     SIDE: {"task": "rerank", "engine": "onnx", "source": "builtin://minilm"},
+    FAR: {
+        "task": "chat",
+        "engine": "fake",
+        "source": "hf://org/tiny@main",
+        "scale": {"replicas": [0, 1], "idle_s": 60},
+    },
 }
+WEIGHTS = os.urandom(4 << 20)
+AT = f"org/tiny/resolve/{COMMIT}/model.safetensors"
 MOST = 60.0
 
 
 @pytest.fixture(scope="module")
-def zero(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def hub() -> Iterator[Files]:
+    with serving(repository("org/tiny", {"model.safetensors": WEIGHTS})) as told:
+        yield told
+
+
+@pytest.fixture(scope="module")
+def zero(tmp_path_factory: pytest.TempPathFactory, hub: Files) -> Iterator[Running]:
     file = tmp_path_factory.mktemp("zero") / "fleet.yaml"
     models = {name: {**model, "place": HERE} for name, model in MODELS.items()}
     nodes = {"laptop": {"cpus": 2, "memory": "4Gi"}}
     file.write_text(yaml.safe_dump({"version": 1, "nodes": nodes, "models": models}, sort_keys=False))
-    running = Running(file, keepalive_s=1)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HF_ENDPOINT", hub.url)
+        running = Running(file, keepalive_s=1, store=file.parent / "store")
     yield running
     running.stop()
 
@@ -218,3 +238,23 @@ def test_more_replicas_under_load_and_fewer_after(zero: Running) -> None:
     down = until(lambda: len(variant(zero, EMBED)["replicas"]) == 1)
     print(f"\nthree after {up:.1f} s, one again {down:.1f} s later; {len(statuses)} requests")
     assert set(statuses) == {200}
+
+
+def test_a_model_from_afar(zero: Running, hub: Files) -> None:
+    """The door tells how far it is; its replica is killed in the middle, and the next goes on from there."""
+    hub.gate[AT] = threading.Event()
+    assert httpx2.post(f"{zero.url}/v1/models/{FAR}/load", timeout=30).status_code == 202
+    until(lambda: (variant(zero, FAR)["progress"] or 0) > 0.3)
+    told = variant(zero, FAR)
+    assert (told["state"], told["stage"][:9]) == ("loading", "fetching,")
+    assert httpx2.get(f"{zero.url}/ready", timeout=30).json()["models"][FAR]["stage"].startswith("fetching,")
+    assert "of 4.2 MB" in httpx2.get(f"{zero.url}/v1/models/{FAR}", timeout=30).json()["message"]
+    assert "fetching, 2" in zero.status()
+    killed = zero.replica(FAR)["pid"]
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: zero.replica(FAR).get("pid") not in (None, killed))
+    hub.gate[AT].set()
+    until(lambda: variant(zero, FAR)["state"] == "ready")
+    starts = [start for path, start in hub.ranges if path == AT]
+    assert starts[0] == 0
+    assert starts[-1] >= len(WEIGHTS) // 2

@@ -33,7 +33,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def behind(checkpoint: Path) -> Iterator[Behind]:
-    model = {"task": "speak", "aliases": ["tts-1"], "engine": "xtts", "source": f"file://{checkpoint}"}
+    model: dict[str, object] = {
+        "task": "speak",
+        "aliases": ["tts-1"],
+        "engine": "xtts",
+        "source": f"file://{checkpoint}",
+    }
+    model |= {"allow_pickle": True}
     one = Behind(on_one_node({"xtts": {**model, "options": OPTIONS}}), voices="memory://xtts")
     yield one
     one.close()

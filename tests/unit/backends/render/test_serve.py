@@ -86,6 +86,7 @@ def test_a_variant_in_full(applications: dict[str, Any]) -> None:
                 "task": "chat",
                 "engine": "fake",
                 "source": "builtin://fake",
+                "allow_pickle": False,
                 "options": {},
                 "share": 0.5,
                 "vendor": "amd",

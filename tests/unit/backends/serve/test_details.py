@@ -7,7 +7,16 @@ import pytest
 
 from backends.contract.state import Footprint, Readiness, ReplicaState, VariantState
 from backends.fleet.live import Node
-from backends.serve.details import lost, marked, node, replica_ids, settled, variant_states
+from backends.serve.details import (
+    loading_ids,
+    lost,
+    marked,
+    node,
+    replica_ids,
+    settled,
+    variant_states,
+    with_loads,
+)
 
 NODES = {"node-1": "elminster"}
 
@@ -89,6 +98,17 @@ def test_replicas_without_a_process_are_pending() -> None:
     assert one(app(replica("STARTING", pid=None), replica("STARTING", pid=None))).pending == 2
     assert one(app(replica("RUNNING"), replica("STARTING", pid=None), status="RUNNING")).pending == 1
     assert one(app(replica("STARTING"))).pending == 0
+
+
+def test_how_far_a_load_is() -> None:
+    found = {"applications": {"a--main": app(replica("STARTING"), replica("STARTING", pid=None, of="two"))}}
+    assert loading_ids(found) == {"one"}
+    states = variant_states(with_loads(found, {"one": ("fetching, 1 of 2 GB", 0.5)}), NODES, {})
+    state = states["a--main"]
+    assert (state.readiness, state.stage, state.progress) == ("loading", "fetching, 1 of 2 GB", 0.5)
+    found = {"applications": {"a--main": app(replica("RUNNING", of="other"), replica("STARTING"))}}
+    state = variant_states(with_loads(found, {"one": ("fetching", None)}), NODES, {})["a--main"]
+    assert (state.readiness, state.stage) == ("ready", "")
 
 
 def test_what_a_replica_said_of_itself_is_kept() -> None:
