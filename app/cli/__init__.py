@@ -4,6 +4,7 @@ import typer
 
 from app.cli.check import check
 from app.cli.deploy import deploy
+from app.cli.keys import keys
 from app.cli.promote import promote
 from app.cli.render import render
 from app.cli.rollback import rollback
@@ -28,3 +29,4 @@ main.command()(deploy)
 main.command()(traffic)
 main.command()(promote)
 main.command()(rollback)
+main.add_typer(keys, name="keys")

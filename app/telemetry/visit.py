@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.catalogue import Target
+from app.guard.scopes import Caller
 from backends.contract.results import Usage
 
 KEY = "motley.visit"
@@ -20,13 +21,14 @@ request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", d
 class Visit:
     """Written by middleware and routes, read by logs, metrics and the response headers.
 
-    `alias` is the path alias the request came through; `asked` the model's name as the caller
-    wrote it; `code` the error's code; `cut` says why a begun stream did not
-    end properly: `client`, or an error's code. Times are monotonic seconds.
+    `caller`: None for a stranger, where one may ask; `alias` is the path alias the request came through;
+    `asked` the model's name as the caller wrote it; `code` the error's code; `cut` says why a begun stream
+    did not end properly: `client`, or an error's code. Times are monotonic seconds.
     """
 
     request_id: str
     started: float = field(default_factory=time.perf_counter)
+    caller: Caller | None = None
     alias: str | None = None
     asked: str = ""
     target: Target | None = None
