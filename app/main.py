@@ -18,6 +18,7 @@ from app.errors import Boundary, on_http_exception, on_invalid
 from app.guard.body import BodyLimit
 from app.guard.keyring import Keyring
 from app.guard.keys import Keys
+from app.guard.limited import Limited
 from app.guard.visitors import Visitors
 from app.routes import (
     chat,
@@ -107,6 +108,7 @@ def create_app(settings: Settings, fleet: Fleet, upstream: Upstream, shift: Shif
             *_pages(settings.origins),
             Middleware(Boundary),
             Middleware(Keys, keyring, Visitors(settings.origins, settings.open_to_all), settings.open_docs),
+            Middleware(Limited),
             Middleware(
                 BodyLimit, json=int(settings.max_body_mb * MB), upload=int(settings.max_upload_mb * MB)
             ),
@@ -124,6 +126,7 @@ def _pages(origins: Sequence[str]) -> list[Middleware]:
     if not origins:
         return []
     told = ["x-request-id", "retry-after", "x-motley-variant", "x-motley-engine", "x-motley-fallback"]
+    told += [f"x-ratelimit-{what}-requests" for what in ("limit", "remaining", "reset")]
     cors = Middleware(
         CORSMiddleware, allow_origins=origins, allow_credentials=False,
         allow_methods=["GET", "POST", "DELETE"], allow_headers=["*"], expose_headers=told,

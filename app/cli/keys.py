@@ -40,6 +40,13 @@ def _span(given: str) -> timedelta:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
+def _amount(given: str) -> tuple[str, int]:
+    name, _, number = given.partition("=")
+    if not number.isascii() or not number.isdigit():
+        raise typer.BadParameter(f"'{given}' is no limit: write KIND/PERIOD=N, as in tokens/day=100000")
+    return name, int(number)
+
+
 @keys.command()
 def create(
     owner: Annotated[str, typer.Option(help="Whose it is: a person, a team, a program.")],
@@ -53,15 +60,23 @@ def create(
     expires: Annotated[
         str, typer.Option(metavar="TIME", help="After how long: 90d, 12h. Default: never.")
     ] = "",
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND/PERIOD=N|concurrency=N",
+            help="How much it may do, as in requests/minute=60; again for more. Kinds: requests, tokens, "
+            "audio_seconds, characters.",
+        ),
+    ] = None,
     file: File = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key and print it. It is shown this once: the file has a digest of it."""
-    lasts = _span(expires) if expires else None
+    lasts, amounts = _span(expires) if expires else None, dict(map(_amount, limit or ()))
     with _told(file) as (settings, where):
         pepper = pepper_of(settings)
         with keyfile.changing(where) as held:
-            key, plain = keyfile.created(owner, scope or ["*:*"], pepper, keyfile.now(), lasts)
+            key, plain = keyfile.created(owner, scope or ["*:*"], pepper, keyfile.now(), lasts, amounts)
             held.append(held[0].with_one(key))
     _show(key, plain, as_json)
 
@@ -76,18 +91,12 @@ def list_(file: File = None, as_json: AsJson = False) -> None:
         print(json.dumps([_facts(key, now) for key in found], indent=2))
         return
     table = Table()
-    for heading in ("id", "owner", "scopes", "created", "expires", "state"):
+    for heading in ("id", "owner", "scopes", "limits", "created", "expires", "state"):
         table.add_column(heading, overflow="fold")
     for key in found:
-        facts = _facts(key, now)
-        table.add_row(
-            key.id,
-            key.owner,
-            ", ".join(key.scopes),
-            _day(key.created),
-            _day(key.expires),
-            str(facts["state"]),
-        )
+        limits = ", ".join(f"{name} {amount}" for name, amount in key.limits.items()) or "–"
+        days = (_day(key.created), _day(key.expires))
+        table.add_row(key.id, key.owner, ", ".join(key.scopes), limits, *days, key.state(now))
     Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
 
 

@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from app.guard import mint
+from app.guard.limits import Limits
 from app.guard.scopes import Scopes
 
 
@@ -40,6 +41,14 @@ def _sound(scope: str) -> str:
 Scope = Annotated[str, AfterValidator(_sound)]
 
 
+def _counted(amounts: dict[str, int]) -> dict[str, int]:
+    Limits.parsed(amounts)
+    return amounts
+
+
+Amounts = Annotated[dict[str, int], AfterValidator(_counted)]
+
+
 class Secret(_Strict):
     """What is kept of one key that was handed out: hexadecimal HMAC-SHA-256."""
 
@@ -54,6 +63,7 @@ class Key(_Strict):
     id: str = Field(pattern=r"^key_[0-9a-z]{1,32}$")
     owner: str = Field(min_length=1, max_length=128)
     scopes: tuple[Scope, ...]
+    limits: Amounts = {}
     created: AwareDatetime
     expires: AwareDatetime | None = None
     revoked: AwareDatetime | None = None
@@ -94,15 +104,20 @@ class Keys(_Strict):
 
 
 def created(
-    owner: str, scopes: Sequence[str], pepper: bytes, now: datetime, lasts: timedelta | None
+    owner: str,
+    scopes: Sequence[str],
+    pepper: bytes,
+    now: datetime,
+    lasts: timedelta | None,
+    limits: Mapping[str, int] | None = None,
 ) -> tuple[Key, str]:
     """A key, and its plain text. Raises KeysError."""
     plain = mint.made()
     one = Secret(digest=mint.digest(pepper, plain.encode()).hex(), created=now)
     try:
         key = Key(
-            id=f"key_{os.urandom(5).hex()}", owner=owner, scopes=tuple(scopes), created=now,
-            expires=None if lasts is None else now + lasts, secrets=(one,),
+            id=f"key_{os.urandom(5).hex()}", owner=owner, scopes=tuple(scopes), limits=dict(limits or {}),
+            created=now, expires=None if lasts is None else now + lasts, secrets=(one,),
         )  # fmt: skip
     except ValidationError as error:
         raise KeysError(_first(error)) from None

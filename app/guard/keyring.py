@@ -11,6 +11,7 @@ from typing import Self
 
 from app.guard import keyfile, mint
 from app.guard.keyfile import KeysError
+from app.guard.limits import Limits
 from app.guard.scopes import ALL, ANYONE, Caller, Scopes
 from app.settings import Settings
 from backends.contract.errors import Unauthenticated
@@ -95,7 +96,7 @@ class Keyring:
             return {}
         entries = {}
         for key in keyfile.read(self._file).keys:
-            caller = Caller(key.id, key.owner, Scopes.parsed(key.scopes))
+            caller = Caller(key.id, key.owner, Scopes.parsed(key.scopes), Limits.parsed(key.limits))
             for secret in key.secrets:
                 ends = [end.timestamp() for end in (key.expires, secret.expires) if end is not None]
                 entry = Entry(caller, min(ends, default=float("inf")), key.revoked is not None)

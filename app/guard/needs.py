@@ -10,11 +10,11 @@ Need = Literal["nothing", "key", "observer", "operator"]
 _OPEN = ("/health", "/ready", "/-/healthz")
 _DOCS = ("/docs", "/openapi.json")
 _READ = ("/v1/models", "/v1/audio/voices")
-_ASKED = (
+_ASKED = frozenset({
     "/v1/chat/completions", "/v1/completions", "/v1/responses", "/tokenize", "/detokenize",
     "/v1/audio/transcriptions", "/v1/audio/translations", "/v1/audio/speech",
     "/v1/embeddings", "/embed", "/v1/rerank", "/v2/rerank", "/rerank", "/v1/score", "/score",
-)  # fmt: skip
+})  # fmt: skip
 _SEEN = ("/metrics", "/v1/fleet")
 
 _NEEDS: dict[tuple[str, str], Need] = {
@@ -32,3 +32,8 @@ def need(method: str, path: str, *, open_docs: bool = False) -> Need:
     if found is None and method == "GET" and path.startswith(tuple(f"{one}/" for one in _READ)):
         return "key"
     return found or "operator"
+
+
+def spends(method: str, path: str) -> bool:
+    """Whether a request is one that limits are for: it asks a model."""
+    return method == "POST" and path in _ASKED

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Literal, Self
 
+from app.guard.limits import UNLIMITED, Limits
 from backends.contract.errors import Forbidden
 from backends.contract.tasks import VERBS, Verb
 
@@ -50,6 +51,7 @@ class Caller:
     key: str
     owner: str
     scopes: Scopes
+    limits: Limits = UNLIMITED
 
     def may(self, verb: Verb, model: str) -> bool:
         return self.scopes.may(verb, model)

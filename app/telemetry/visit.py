@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.catalogue import Target
 from app.guard.scopes import Caller
+from backends.contract.errors import ClientGone
 from backends.contract.results import Usage
 
 KEY = "motley.visit"
@@ -23,7 +24,9 @@ class Visit:
 
     `caller`: None for a stranger, where one may ask; `alias` is the path alias the request came through;
     `asked` the model's name as the caller wrote it; `code` the error's code; `cut` says why a begun stream
-    did not end properly: `client`, or an error's code. Times are monotonic seconds.
+    did not end properly: `client`, or an error's code. `tokens`: sent out so far; `heard_s`: seconds of
+    audio; `characters`: of a text that is spoken; `limits`: headers on how the key stands. Times are
+    monotonic seconds.
     """
 
     request_id: str
@@ -35,6 +38,10 @@ class Visit:
     status: int = 0
     code: str | None = None
     first: float | None = None
+    tokens: int = 0
+    heard_s: float = 0.0
+    characters: int = 0
+    limits: dict[str, str] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
     cut: str | None = None
 
@@ -47,6 +54,11 @@ class Visit:
     def answering(self) -> str:
         """The `model` of an answer: as the caller wrote it, or the fallback's own name."""
         return self.target.model if self.target is not None and self.target.passed else self.asked
+
+    @property
+    def left(self) -> bool:
+        """The caller did not stay to the end."""
+        return self.cut == "client" or self.code == ClientGone.code
 
     def elapsed(self) -> float:
         return time.perf_counter() - self.started
@@ -93,6 +105,7 @@ def sane(given: str | None) -> str | None:
 
 def _sign(visit: Visit, headers: MutableHeaders) -> None:
     headers["x-request-id"] = visit.request_id
+    headers.update(visit.limits)
     headers["openai-processing-ms"] = str(round(visit.elapsed() * 1000))
     if visit.target is not None:
         headers["x-motley-variant"] = visit.target.variant

@@ -93,6 +93,19 @@ def test_a_key_from_its_making_to_its_end(guarded: Behind, motley: Callable[...,
         until(lambda: refused(client))
 
 
+def test_a_key_that_has_had_enough(guarded: Behind, motley: Callable[..., str]) -> None:
+    plain = motley("keys", "create", "--owner", "bob", "--limit", "requests/day=1")
+    with sdk(guarded, plain) as client:
+        until(lambda: not refused(client))
+        ask(client, "one")
+        with pytest.raises(openai.RateLimitError) as enough:
+            ask(client, "two")
+        assert (enough.value.code, enough.value.type) == ("rate_limit_exceeded", "rate_limit_error")
+        headers = enough.value.response.headers
+        assert 86_000 < int(headers["retry-after"]) <= 86_400
+        assert headers["x-ratelimit-remaining-requests"] == "0"
+
+
 def test_a_key_that_was_never_made(guarded: Behind) -> None:
     for wrong in ("sk-none", "mk-0123456789abcdefghijkl000000"):
         with sdk(guarded, wrong) as client:

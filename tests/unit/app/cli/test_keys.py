@@ -66,9 +66,17 @@ def test_no_scope_is_every_model_and_no_office(file: Path) -> None:
     assert created("--scope", "operator", "--expires", "90d")["expires"] is not None
 
 
+def test_limits(file: Path) -> None:
+    made = created("--limit", "requests/minute=60", "--limit", "concurrency=4")
+    assert made["limits"] == {"requests/minute": 60, "concurrency": 4}
+    assert "requests/minute 60, concurrency 4" in motley("keys", "list").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("create", "--owner", "ann", "--limit", "requests=60"), "is no limit"),
+        (("create", "--owner", "ann", "--limit", "requests/minute"), "is no limit"),
         (("create", "--owner", "ann", "--scope", "chats:*"), "did you mean chat"),
         (("create", "--owner", ""), "owner"),
         (("create", "--owner", "ann", "--expires", "soon"), "is no time"),

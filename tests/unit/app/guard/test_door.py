@@ -217,3 +217,52 @@ async def test_a_strangers_page_cannot_unload_a_model(enter: Enter) -> None:
 async def test_a_door_starts_with_its_keys_or_not_at_all(enter: Enter, tmp_path: Path) -> None:
     with pytest.raises(keyfile.KeysError):
         await enter(fleet(one={}), keys_file=str(tmp_path / "none.json"), keys_pepper=PEPPER)
+
+
+async def test_limits(door: Callable[..., object], file: Path) -> None:
+    with keyfile.changing(file) as held:
+        amounts = {"requests/minute": 2, "tokens/day": 1000, "characters/day": 5}
+        key, plain = keyfile.created("ann", ["*:*"], PEPPER.encode(), datetime.now(UTC), None, amounts)
+        held.append(held[0].with_one(key))
+    client = await door()  # type: ignore[misc]
+    for _ in range(5):  # what asks no model is free
+        listed = await client.get("/v1/models", headers=bearer(plain))
+        assert "x-ratelimit-limit-requests" not in listed.headers
+    first = await client.post(CHAT, json=ask("one"), headers=bearer(plain))
+    second = await client.post(
+        "/v1/embeddings", json={"model": "vectors", "input": "a b"}, headers=bearer(plain)
+    )
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert [one.headers["x-ratelimit-remaining-requests"] for one in (first, second)] == ["1", "0"]
+    used = first.json()["usage"]["total_tokens"]
+    assert second.headers["x-ratelimit-remaining-tokens"] == str(1000 - used)
+    refused = await client.post(CHAT, json=ask("one"), headers=bearer(plain))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert refused.json()["error"]["type"] == "rate_limit_error"
+    assert 0 < int(refused.headers["retry-after"]) <= 60
+    assert refused.headers["x-ratelimit-remaining-requests"] == "0"
+
+
+async def test_characters_and_sound(door: Callable[..., object], file: Path) -> None:
+    with keyfile.changing(file) as held:
+        amounts = {"characters/day": 5, "audio_seconds/day": 1000}
+        key, plain = keyfile.created("ann", ["*:*"], PEPPER.encode(), datetime.now(UTC), None, amounts)
+        held.append(held[0].with_one(key))
+    client = await door(voice={"task": "speak"}, ear={"task": "transcribe"})  # type: ignore[misc]
+    say = {"model": "voice", "voice": "fake", "input": "four", "response_format": "wav"}
+    spoken = await client.post("/v1/audio/speech", json=say, headers=bearer(plain))
+    assert spoken.status_code == 200
+    mistaken = await client.post("/v1/audio/speech", json={**say, "voice": "nobody"}, headers=bearer(plain))
+    assert mistaken.status_code == 400
+    upload = {"file": ("a.wav", spoken.content, "audio/wav")}
+    for path in ("/v1/audio/transcriptions", "/v1/audio/translations"):
+        heard = await client.post(path, data={"model": "ear"}, files=upload, headers=bearer(plain))
+        assert (heard.status_code, heard.headers["x-ratelimit-remaining-characters"]) == (200, "1"), (
+            heard.text
+        )
+    again = await client.post("/v1/audio/speech", json=say, headers=bearer(plain))
+    assert again.status_code == 200
+    assert int(again.headers["x-ratelimit-remaining-audio-seconds"]) < 1000
+    refused = await client.post("/v1/audio/speech", json=say, headers=bearer(plain))
+    assert refused.status_code == 429
+    assert "5 characters per day" in refused.json()["error"]["message"]
