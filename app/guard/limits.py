@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 from backends.contract.errors import RateLimited
 
 if TYPE_CHECKING:
-    from limits import RateLimitItem
+    from limits.aio.storage import Storage
 
 # What is counted. Requests before they are served, everything else when it is known how much it was.
 Kind = Literal["requests", "tokens", "audio_seconds", "characters"]
@@ -79,7 +79,7 @@ class Limiter:
 
     def __init__(self) -> None:
         self._running: dict[str, int] = {}
-        self._made: Any = None
+        self._made: Storage | None = None
 
     @asynccontextmanager
     async def admitted(self, key: str, limits: Limits, headers: dict[str, str]) -> AsyncIterator[None]:
@@ -103,7 +103,7 @@ class Limiter:
         for limit in limits.windows:
             cost = math.ceil(spent.get(limit.kind, 0))
             if cost and limit.kind != "requests":
-                await self._windows.hit(_item(limit), limit.kind, key, cost=cost)
+                await self._windows.incr(*_window(limit, key), amount=cost)
 
     async def _take(self, key: str, limits: Limits, headers: dict[str, str]) -> None:
         stands = [await self._standing(key, limit) for limit in limits.windows if limit.kind != "requests"]
@@ -111,34 +111,38 @@ class Limiter:
         for limit in limits.windows:
             # What is refused by a short window does not count in a long one.
             if limit.kind == "requests" and not refused:
-                within = await self._windows.hit(_item(limit), limit.kind, key)
-                stands.append(await self._standing(key, limit))
-                refused += [] if within else stands[-1:]
+                used = await self._windows.incr(*_window(limit, key))
+                stands.append(await self._standing(key, limit, used))
+                refused += stands[-1:] if used > limit.amount else []
         headers.update(told(stands))
         if refused:
             last = max(refused, key=lambda one: one.reset_s)
             raise RateLimited(_said(last.limit), retry_after=last.reset_s)
 
-    async def _standing(self, key: str, limit: Limit) -> Standing:
-        reset, left = await self._windows.get_window_stats(_item(limit), limit.kind, key)
-        return Standing(limit, left, max(0.0, reset - time.time()))
+    async def _standing(self, key: str, limit: Limit, used: int | None = None) -> Standing:
+        name, _ = _window(limit, key)
+        used = await self._windows.get(name) if used is None else used
+        until = await self._windows.get_expiry(name)
+        return Standing(limit, max(0, limit.amount - used), max(0.0, until - time.time()))
 
     @property
-    def _windows(self) -> Any:
+    def _windows(self) -> "Storage":
+        """The counters themselves: strategies make their names anew each time, half the price of it."""
         if self._made is None:
             # Only where a key has a limit.
             from limits.aio.storage import MemoryStorage
-            from limits.aio.strategies import FixedWindowRateLimiter
 
-            self._made = FixedWindowRateLimiter(MemoryStorage())
+            self._made = MemoryStorage()
         return self._made
 
 
-@lru_cache(1024)
-def _item(limit: Limit) -> "RateLimitItem":
+@lru_cache(4096)
+def _window(limit: Limit, key: str) -> tuple[str, int]:
+    """The name of a counter, and how many seconds it counts."""
     import limits
 
-    return limits.parse(f"{limit.amount} per {limit.period}")
+    item = limits.parse(f"{limit.amount} per {limit.period}")
+    return item.key_for(limit.kind, key), item.get_expiry()
 
 
 def told(stands: list[Standing]) -> dict[str, str]:

@@ -105,7 +105,7 @@ def sane(given: str | None) -> str | None:
 
 def _sign(visit: Visit, headers: MutableHeaders) -> None:
     headers["x-request-id"] = visit.request_id
-    headers.update(visit.limits)
+    headers.raw.extend((name.encode(), value.encode()) for name, value in visit.limits.items())
     headers["openai-processing-ms"] = str(round(visit.elapsed() * 1000))
     if visit.target is not None:
         headers["x-motley-variant"] = visit.target.variant
