@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import os
 import signal
 import socket
@@ -11,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
 import aiohttp
 import typer
@@ -38,7 +37,9 @@ from backends.render.serve import serve_config
 from backends.serve.details import variant_states
 from backends.serve.rest import Cluster
 
-LOOPBACK = "127.0.0.1"
+# HAProxy looks for the door's own process on loopback, and Serve lets that listen where HAProxy does: so no
+# other address will do.
+LOOPBACK: Final = "127.0.0.1"
 EMBEDDED = Path("deploy/fleets/embedded.yaml")
 LOOK_S = 1.0
 # The fleet file and how it looked when it was read; None where nobody watches it.
@@ -63,9 +64,10 @@ _CURL: dict[Verb, str] = {
 
 def up(
     fleet: Annotated[Path, typer.Argument(metavar="[FLEET]", help="The fleet file (YAML).")] = EMBEDDED,
-    host: Annotated[str, typer.Option(help="Where the door listens. Beyond loopback it asks for keys.")] = (
-        LOOPBACK
-    ),
+    host: Annotated[
+        Literal["127.0.0.1", "0.0.0.0"],  # noqa: S104 – guarded
+        typer.Option(help="Where the door listens: on this machine, or everywhere, which takes keys."),
+    ] = LOOPBACK,
     port: Annotated[int, typer.Option(help="Where the door listens.")] = 8000,
     watched: Annotated[
         bool, typer.Option("--watch", help="Deploy the fleet file whenever it changes.")
@@ -78,7 +80,7 @@ def up(
         checked = check_fleet(fleet)
         node = _only_node(checked)
         key = _guarded(host)
-        _must_be_free(host, port)
+        _must_be_free(port)
     except (FleetError, Impossible, KeysError) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
@@ -109,10 +111,8 @@ class Place:
 
     @property
     def url(self) -> str:
-        """From this machine."""
-        everywhere = {"0.0.0.0": LOOPBACK, "::": "[::1]"}  # noqa: S104 – looked for, not listened on
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{everywhere.get(self.host, host)}:{self.port}"
+        """From this machine, which reaches it by loopback either way."""
+        return f"http://{LOOPBACK}:{self.port}"
 
 
 class Clock:
@@ -301,18 +301,10 @@ def _guarded(host: str) -> str:
     return mine
 
 
-def _must_be_free(host: str, port: int) -> None:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError:
-        raise Impossible(f"there is no address '{host}' here; choose another with --host") from None
-    with socket.socket(found[0]) as probe:
+def _must_be_free(port: int) -> None:
+    with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(found[4])
-        except OSError as error:
-            if error.errno == errno.EADDRNOTAVAIL:
-                raise Impossible(
-                    f"this machine has no address '{host}'; choose another with --host"
-                ) from None
+            probe.bind((LOOPBACK, port))
+        except OSError:
             raise Impossible(f"port {port} is taken; choose another with --port") from None

