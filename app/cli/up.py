@@ -159,6 +159,8 @@ async def _until_stopped(
     if starting.done():
         starting.result()
         _greet(fleet, place.url, cluster.dashboard, console, clock)
+        if place.key != NO_KEY:
+            console.print("Each needs a key: -H 'authorization: Bearer KEY', or MOTLEY_API_KEY for `try`.")
         watching = None
         if file is not None:
             watching = asyncio.create_task(
