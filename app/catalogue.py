@@ -5,10 +5,17 @@ import hashlib
 import math
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from backends.contract.errors import InvalidRequest, ModelDown, ModelNotFound, NotReady, TaskUnsupported
+from backends.contract.errors import (
+    Forbidden,
+    InvalidRequest,
+    ModelDown,
+    ModelNotFound,
+    NotReady,
+    TaskUnsupported,
+)
 from backends.contract.state import Origin, Readiness, VariantState
 from backends.contract.tasks import Verb
 from backends.fleet.schema import Fleet, Model, app_name
@@ -120,23 +127,27 @@ class Catalogue:
         task: Verb,
         sticky: str | None = None,
         states: Mapping[str, VariantState] | None = None,
+        may: Callable[[str], bool] | None = None,
     ) -> Target:
         """Choose the variant that answers: the same one for the same `sticky` (a user), else by
-        weight. With `states`, a variant that is not ready gives its share to those that are.
+        weight. With `states`, a variant that is not ready gives its share to those that are. `may`: whether
+        the caller may use a model, by its own name; a fallback that he may not use is none for him.
 
-        Raises InvalidRequest (empty name), ModelNotFound, TaskUnsupported, and, when no variant is ready or
-        may be waited for, NotReady or ModelDown.
+        Raises InvalidRequest (empty name), ModelNotFound, Forbidden, TaskUnsupported, and, when no variant is
+        ready or may be waited for, NotReady or ModelDown.
         """
         if not public:
             raise InvalidRequest("you must provide a model", param="model")
         name, model = self.resolve(public)
+        if may is not None and not may(name):
+            raise Forbidden(f"This API key may not use the model `{public}` so", param="model")
         if model.task != task:
             raise TaskUnsupported(
                 f"The model `{public}` does {model.task}; this endpoint needs one that does {task}",
                 param="model",
             )
         target = self.at(name, public, sticky, states)
-        target.fallbacks = self._fallbacks(name)
+        target.fallbacks = tuple(other for other in self._fallbacks(name) if may is None or may(other))
         if target.trouble is not None and not target.patient and not target.fallbacks:
             raise target.trouble
         target.timeout_s += sum(self.fleet.models[other].timeout_s for other in target.fallbacks)

@@ -1,6 +1,7 @@
 """The whole front door, top to bottom. Knows neither Ray nor any engine."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
@@ -10,11 +11,15 @@ from fastapi.security import HTTPBearer
 from prometheus_fastapi_instrumentator.middleware import PrometheusInstrumentatorMiddleware
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
 from app.catalogue import Catalogue
 from app.errors import Boundary, on_http_exception, on_invalid
 from app.guard.body import BodyLimit
+from app.guard.keyring import Keyring
 from app.guard.keys import Keys
+from app.guard.limited import Limited
+from app.guard.visitors import Visitors
 from app.routes import (
     chat,
     completions,
@@ -59,9 +64,9 @@ def create_app(settings: Settings, fleet: Fleet, upstream: Upstream, shift: Shif
     """The app; its lifespan starts and closes `upstream`.
 
     `app.state.catalogue.update(public)` gives it another fleet while it serves. `shift`: how it declares
-    another traffic to all doors; where none is given it is the only one.
+    another traffic to all doors; where none is given it is the only one. Raises KeysError.
     """
-    catalogue, meters = Catalogue(fleet), Meters()
+    catalogue, meters, keyring = Catalogue(fleet), Meters(), Keyring.of(settings)
     voices = Voices(settings.voices) if settings.voices else None
     if voices is not None:
         upstream = Samples(upstream, voices)
@@ -73,9 +78,11 @@ def create_app(settings: Settings, fleet: Fleet, upstream: Upstream, shift: Shif
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await upstream.start()
+        watching = asyncio.create_task(keyring.watch())
         try:
             yield
         finally:
+            watching.cancel()
             await upstream.close()
             if voices is not None:
                 await voices.recordings.close()
@@ -89,7 +96,7 @@ def create_app(settings: Settings, fleet: Fleet, upstream: Upstream, shift: Shif
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         # Shows the scheme; `Keys` asks, before the body is read.
-        dependencies=[Depends(HTTPBearer(auto_error=False, description="Any key, where none is set."))],
+        dependencies=[Depends(HTTPBearer(auto_error=False, description="Any, where no keys are set."))],
         exception_handlers={HTTPException: on_http_exception, RequestValidationError: on_invalid},
         # Outermost first. Metrics and keys see a path with its alias already taken off.
         middleware=[
@@ -98,18 +105,33 @@ def create_app(settings: Settings, fleet: Fleet, upstream: Upstream, shift: Shif
             Middleware(Metered, meters=meters),
             Middleware(AliasPaths, catalogue=catalogue),
             Middleware(PrometheusInstrumentatorMiddleware, registry=meters.registry),
+            *_pages(settings.origins),
             Middleware(Boundary),
-            Middleware(Keys, keys=settings.keys),
+            Middleware(Keys, keyring, Visitors(settings.origins, settings.open_to_all), settings.open_docs),
+            Middleware(Limited),
             Middleware(
                 BodyLimit, json=int(settings.max_body_mb * MB), upload=int(settings.max_upload_mb * MB)
             ),
         ],
     )
-    app.state.catalogue, app.state.upstream = catalogue, upstream
+    app.state.catalogue, app.state.upstream, app.state.keyring = catalogue, upstream, keyring
     app.state.desk = Desk(settings, catalogue, upstream, meters, voices)
     for family in FAMILIES:
         app.include_router(family.router)
     return app
+
+
+def _pages(origins: Sequence[str]) -> list[Middleware]:
+    """Which web pages may use the door: with a key, as everybody; never with what a browser adds itself."""
+    if not origins:
+        return []
+    told = ["x-request-id", "retry-after", "x-motley-variant", "x-motley-engine", "x-motley-fallback"]
+    told += [f"x-ratelimit-{what}-requests" for what in ("limit", "remaining", "reset")]
+    cors = Middleware(
+        CORSMiddleware, allow_origins=origins, allow_credentials=False,
+        allow_methods=["GET", "POST", "DELETE"], allow_headers=["*"], expose_headers=told,
+    )  # fmt: skip
+    return [cors]
 
 
 def _version() -> str:

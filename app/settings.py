@@ -3,9 +3,9 @@
 Constructed once, in an entry point, and passed. Every variable is in `.env.example`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MB = 1_000_000
@@ -18,13 +18,44 @@ def _place(where: str) -> str:
     return where
 
 
+def _path(where: str) -> str:
+    if where and not where.startswith("/"):
+        raise ValueError("must be a path that begins with a slash")
+    return where
+
+
+def _origins(given: str) -> str:
+    for origin in _listed(given):
+        scheme, _, host = origin.partition("://")
+        if origin != "*" and (scheme not in ("http", "https") or not host or "/" in host or "*" in host):
+            raise ValueError("must be origins as browsers send them (https://chat.example.com), or *")
+    return given
+
+
+def _listed(given: str) -> tuple[str, ...]:
+    return tuple(part for each in given.split(",") if (part := each.strip()))
+
+
 class Settings(BaseSettings):
     """`MOTLEY_<FIELD>` in the environment or in `.env`; raises ValidationError on a bad value."""
 
     model_config = SettingsConfigDict(env_prefix="MOTLEY_", env_file=".env", extra="ignore", frozen=True)
 
     api_keys: SecretStr = Field(
-        SecretStr(""), description="Comma-separated keys; clients send one as a bearer token. None: open."
+        SecretStr(""), description="Comma-separated keys that may do everything. No keys at all: open."
+    )
+    keys_file: Annotated[str, AfterValidator(_path)] = Field(
+        "", description="The file of keys that `motley keys` writes, with scopes and expiry; re-read live."
+    )
+    keys_pepper: SecretStr = Field(
+        SecretStr(""), description="A secret that the keys file's digests were made with; kept apart from it."
+    )
+    open_to_all: bool = Field(
+        False, description="Serve everyone who can reach the door without a key, beyond loopback too."
+    )
+    open_docs: bool = Field(True, description="Whether /docs and /openapi.json need no key.")
+    cors_origins: Annotated[str, AfterValidator(_origins)] = Field(
+        "", description="Comma-separated origins of web pages that may use the door. `*`: all; needs keys."
     )
     max_body_mb: Annotated[float, Field(gt=0, description="The largest JSON body, in megabytes.")] = 20
     max_upload_mb: Annotated[float, Field(gt=0, description="The largest upload, in megabytes.")] = 64
@@ -47,4 +78,15 @@ class Settings(BaseSettings):
     @property
     def keys(self) -> tuple[str, ...]:
         """The configured keys, blanks left out."""
-        return tuple(key for part in self.api_keys.get_secret_value().split(",") if (key := part.strip()))
+        return _listed(self.api_keys.get_secret_value())
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Of web pages that may use the door."""
+        return _listed(self.cors_origins)
+
+    @model_validator(mode="after")
+    def _pages_need_keys(self) -> Self:
+        if "*" in self.origins and not (self.keys or self.keys_file):
+            raise ValueError("MOTLEY_CORS_ORIGINS=* without keys would let any web page use this door")
+        return self

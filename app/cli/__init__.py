@@ -4,6 +4,7 @@ import typer
 
 from app.cli.check import check
 from app.cli.deploy import deploy
+from app.cli.keys import keys
 from app.cli.promote import promote
 from app.cli.pull import pull
 from app.cli.render import render
@@ -30,3 +31,4 @@ main.command()(deploy)
 main.command()(traffic)
 main.command()(promote)
 main.command()(rollback)
+main.add_typer(keys, name="keys")

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import httpx2
 import typer
+from pydantic import ValidationError
 
 Url = Annotated[str, typer.Option("--url", envvar="MOTLEY_URL", help="Where Motley answers.")]
 Key = Annotated[str, typer.Option("--key", envvar="MOTLEY_API_KEY", help="The API key, where one is asked.")]
@@ -21,6 +22,13 @@ URL = "http://127.0.0.1:8000"
 ADDRESS = "http://127.0.0.1:8265"
 # The SDKs refuse to start without one; a Motley that has none configured asks for none.
 NO_KEY = "none"
+
+
+def wrong(error: ValidationError) -> str:
+    """What is wrong with a setting, without its value."""
+    found = error.errors()[0]
+    name = "_".join(map(str, found["loc"])).upper()
+    return f"MOTLEY_{name}: {found['msg']}" if name else str(found["msg"])
 
 
 def told(url: str, key: str, path: str, timeout: float, **params: str) -> Any:

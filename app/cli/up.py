@@ -2,23 +2,32 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
 import aiohttp
 import typer
 from dotenv import load_dotenv
+from pydantic import ValidationError
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from app.cli.apart import continue_apart
+from app.cli.at import NO_KEY, wrong
 from app.cli.watch import Stamp, stamp, watch
+from app.guard import mint
+from app.guard.keyfile import KeysError
+from app.guard.keyring import Keyring
+from app.guard.visitors import must_be_guarded
+from app.settings import Settings
 from backends.contract.state import VariantState
 from backends.contract.tasks import Verb
 from backends.fleet.engines import check as check_fleet
@@ -28,6 +37,9 @@ from backends.render.serve import serve_config
 from backends.serve.details import variant_states
 from backends.serve.rest import Cluster
 
+# HAProxy looks for the door's own process on loopback, and Serve lets that listen where HAProxy does: so no
+# other address will do.
+LOOPBACK: Final = "127.0.0.1"
 EMBEDDED = Path("deploy/fleets/embedded.yaml")
 LOOK_S = 1.0
 # The fleet file and how it looked when it was read; None where nobody watches it.
@@ -52,7 +64,11 @@ _CURL: dict[Verb, str] = {
 
 def up(
     fleet: Annotated[Path, typer.Argument(metavar="[FLEET]", help="The fleet file (YAML).")] = EMBEDDED,
-    port: Annotated[int, typer.Option(help="Where the door listens, on 127.0.0.1.")] = 8000,
+    host: Annotated[
+        Literal["127.0.0.1", "0.0.0.0"],  # noqa: S104 – guarded
+        typer.Option(help="Where the door listens: on this machine, or everywhere, which takes keys."),
+    ] = LOOPBACK,
+    port: Annotated[int, typer.Option(help="Where the door listens.")] = 8000,
     watched: Annotated[
         bool, typer.Option("--watch", help="Deploy the fleet file whenever it changes.")
     ] = False,
@@ -63,22 +79,40 @@ def up(
     try:
         checked = check_fleet(fleet)
         node = _only_node(checked)
+        key = _guarded(host)
         _must_be_free(port)
-    except (FleetError, Impossible) as error:
+    except (FleetError, Impossible, KeysError) as error:
         print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
+    except ValidationError as error:
+        print(wrong(error), file=sys.stderr)
         raise typer.Exit(1) from None
     continue_apart(STOPPING)
     for number in STOPPING:
         signal.signal(number, signal.default_int_handler)
     console, clock = Console(highlight=False), Clock()
     try:
-        _serve(checked, node, port, console, clock, (fleet, seen) if watched else None)
+        _serve(checked, node, Place(host, port, key), console, clock, (fleet, seen) if watched else None)
     except KeyboardInterrupt:
         console.print("stopped")
 
 
 class Impossible(Exception):
     """This machine cannot run the fleet; the text says why and what would help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the door listens; `key` opens it for this process."""
+
+    host: str
+    port: int
+    key: str
+
+    @property
+    def url(self) -> str:
+        """From this machine, which reaches it by loopback either way."""
+        return f"http://{LOOPBACK}:{self.port}"
 
 
 class Clock:
@@ -98,7 +132,7 @@ class Clock:
         return time.monotonic() - self.began
 
 
-def _serve(fleet: Fleet, node: str, port: int, console: Console, clock: Clock, file: Watched) -> None:
+def _serve(fleet: Fleet, node: str, place: Place, console: Console, clock: Clock, file: Watched) -> None:
     with console.status("starting Ray …"):
         # Ray alone takes a second to import: only now, and where the wait is explained.
         from backends.serve.cluster import private_cluster
@@ -108,27 +142,30 @@ def _serve(fleet: Fleet, node: str, port: int, console: Console, clock: Clock, f
         cluster = entered.__enter__()
     try:
         clock.lap("Ray")
-        asyncio.run(_until_stopped(cluster, fleet, port, console, clock, file))
+        asyncio.run(_until_stopped(cluster, fleet, place, console, clock, file))
     finally:
         entered.__exit__(None, None, None)
 
 
 async def _until_stopped(
-    cluster: Cluster, fleet: Fleet, port: int, console: Console, clock: Clock, file: Watched
+    cluster: Cluster, fleet: Fleet, place: Place, console: Console, clock: Clock, file: Watched
 ) -> None:
-    url = f"http://127.0.0.1:{port}"
     stop = asyncio.Event()
     for number in STOPPING:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    starting = asyncio.create_task(_start(cluster, fleet, port, console, clock))
+    starting = asyncio.create_task(_start(cluster, fleet, place, console, clock))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
         starting.result()
-        _greet(fleet, url, cluster.dashboard, console, clock)
+        _greet(fleet, place.url, cluster.dashboard, console, clock)
+        if place.key != NO_KEY:
+            console.print("Each needs a key: -H 'authorization: Bearer KEY', or MOTLEY_API_KEY for `try`.")
         watching = None
         if file is not None:
-            watching = asyncio.create_task(watch(*file, fleet, cluster, console, port=port))
+            watching = asyncio.create_task(
+                watch(*file, fleet, cluster, console, host=place.host, port=place.port)
+            )
         await stopping
         if watching is not None:
             watching.cancel()
@@ -142,11 +179,11 @@ async def _until_stopped(
     console.print(f"drained in {time.monotonic() - began:.1f} s")
 
 
-async def _start(cluster: Cluster, fleet: Fleet, port: int, console: Console, clock: Clock) -> None:
+async def _start(cluster: Cluster, fleet: Fleet, place: Place, console: Console, clock: Clock) -> None:
     with console.status("starting Ray Serve …"):
         # Whoever presses Ctrl-C is waiting, unless the fleet says how long that may take.
         drain_s = None if "drain_s" in fleet.model_fields_set else 5
-        await cluster.deploy(serve_config(fleet, port=port, drain_s=drain_s))
+        await cluster.deploy(serve_config(fleet, host=place.host, port=place.port, drain_s=drain_s))
     clock.lap("Ray Serve")
     board = Board(fleet, console)
     with board:
@@ -157,7 +194,7 @@ async def _start(cluster: Cluster, fleet: Fleet, port: int, console: Console, cl
             await asyncio.sleep(LOOK_S)
     clock.lap("models")
     with console.status("waiting for the door …"):
-        await _answers(f"http://127.0.0.1:{port}/ready", set(fleet.models))
+        await _answers(place, set(fleet.models))
     clock.lap("door")
 
 
@@ -225,13 +262,14 @@ def _greet(fleet: Fleet, url: str, dashboard: str, console: Console, clock: Cloc
     console.print("\n`motley try` in another terminal asks each verb once. Ctrl-C stops.")
 
 
-async def _answers(url: str, models: set[str], within: float = 60) -> None:
+async def _answers(place: Place, models: set[str], within: float = 60) -> None:
     """Wait until the door tells of these models: until it is registered, Serve's own proxy
     answers in its place."""
-    async with asyncio.timeout(within), aiohttp.ClientSession() as http:
+    headers = {"authorization": f"Bearer {place.key}"}
+    async with asyncio.timeout(within), aiohttp.ClientSession(headers=headers) as http:
         while True:
             with contextlib.suppress(aiohttp.ClientError, ValueError, KeyError):
-                async with http.get(url) as answer:
+                async with http.get(f"{place.url}/ready") as answer:
                     told = await answer.json()
                     if set(told["models"]) == models and "waiting" not in _states(told):
                         return
@@ -251,10 +289,24 @@ def _only_node(fleet: Fleet) -> str:
     return next(iter(fleet.nodes))
 
 
+def _guarded(host: str) -> str:
+    """A key for what this process asks the door, where that asks for one.
+
+    Raises KeysError, ValidationError."""
+    settings = Settings()
+    must_be_guarded(host, settings)
+    if not Keyring.of(settings).on:
+        return NO_KEY
+    # One more, for this run alone: of those in the file nobody here knows the text.
+    mine = mint.made()
+    os.environ["MOTLEY_API_KEYS"] = ",".join((*settings.keys, mine))
+    return mine
+
+
 def _must_be_free(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((LOOPBACK, port))
         except OSError:
             raise Impossible(f"port {port} is taken; choose another with --port") from None

@@ -71,5 +71,6 @@ async def _events(
     async with aclosing(chunks):
         async for chunk in chunks:
             visit.usage = chunk.usage or visit.usage
+            visit.tokens += chunk.tokens
             yield chunk.events
     yield end

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
 from app.catalogue import Catalogue, Target
+from app.guard.scopes import Caller
 from app.settings import Settings
 from app.telemetry.metrics import Meters
 from app.telemetry.visit import Visit
@@ -39,13 +41,21 @@ class Desk:
     def target(self, request: Request, verb: Verb, model: str | None, user: str | None = None) -> Target:
         """Who answers; noted on the visit. A model not named is the path's alias.
 
-        Raises InvalidRequest, ModelNotFound, TaskUnsupported, and (without a fallback) NotReady
+        Raises InvalidRequest, ModelNotFound, Forbidden, TaskUnsupported, and (without a fallback) NotReady
         and ModelDown, in that order and before any work.
         """
         visit = Visit.of(request.scope)
         visit.asked = (visit.alias if model is None else model) or ""
-        visit.target = self.catalogue.target(visit.asked, verb, user or None, self.upstream.states())
+        may = partial(caller(request).may, verb)
+        visit.target = self.catalogue.target(visit.asked, verb, user or None, self.upstream.states(), may)
         return visit.target
+
+
+def caller(request: Request) -> Caller:
+    """Who asks, on a route that strangers do not reach."""
+    found = Visit.of(request.scope).caller
+    assert found is not None
+    return found
 
 
 async def _desk(request: Request) -> Desk:  # FastAPI runs plain functions in a thread

@@ -1,5 +1,7 @@
 """Is the process alive, are the models ready, what was counted."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -29,25 +31,31 @@ async def healthz() -> str:
 @router.get("/ready", summary="All models ready", response_model=None)
 async def ready(request: Request, desk: AtDesk) -> Response:
     """200 when every model serves, or would load for a request, else 503; under an alias's path, that one
-    model alone. The stage of one that waits for a place is what it lacks there, of one that is down why."""
-    states = desk.states()
-    alias = Visit.of(request.scope).alias
+    model alone. The stage of one that waits for a place is what it lacks there, of one that is down why.
+    Strangers, and keys that may not see a model, hear yes or no."""
+    states, visit = desk.states(), Visit.of(request.scope)
+    alias, caller = visit.alias, visit.caller
     names = [desk.catalogue.resolve(alias)[0]] if alias else list(desk.catalogue.fleet.models)
     models = {name: readiness(desk.catalogue.states(name, states)) for name in names}
     all_ready = all(_serves(desk, name, state) for name, state in models.items())
-    body = {
-        "status": "ready" if all_ready else "not ready",
-        "models": {
-            name: {
-                "state": state.readiness,
-                "stage": (state.pending and state.message) or state.stage or state.message,
-                "progress": state.progress,
-                "seconds": round(state.seconds, 1),
-            }
-            for name, state in models.items()
-        },
+    if caller is None:
+        return _answered(all_ready, {})
+    seen = {
+        name: {
+            "state": state.readiness,
+            "stage": (state.pending and state.message) or state.stage or state.message,
+            "progress": state.progress,
+            "seconds": round(state.seconds, 1),
+        }
+        for name, state in models.items()
+        if caller.may_see(desk.catalogue.fleet.models[name].task, name)
     }
-    return Json(body, 200 if all_ready else 503, None if all_ready else {"retry-after": "2"})
+    return _answered(all_ready, {"models": seen})
+
+
+def _answered(ready: bool, told: dict[str, Any]) -> Response:
+    body = {"status": "ready" if ready else "not ready", **told}
+    return Json(body, 200 if ready else 503, None if ready else {"retry-after": "2"})
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse)

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from openai.types import Model as OpenAIModel
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from app.catalogue import readiness
 from app.errors import Json
-from app.routes.desk import AtDesk, Desk
+from app.routes.desk import AtDesk, Desk, caller
+from backends.contract.errors import Forbidden
 from backends.contract.space import fingerprint
 from backends.contract.state import VariantState
 
@@ -42,20 +43,22 @@ class Entries(BaseModel):
 
 
 @router.get("/v1/models", summary="List models", response_model=None, responses={200: {"model": Entries}})
-async def list_models(desk: AtDesk) -> Response:
-    """Every model by its own name; `aliases` are answered wherever a name is."""
-    states = desk.upstream.states()
-    return Json(
-        {"object": "list", "data": [entry(desk, name, states) for name in desk.catalogue.fleet.models]}
-    )
+async def list_models(request: Request, desk: AtDesk) -> Response:
+    """Every model that the key may use, by its own name; `aliases` are answered wherever a name is."""
+    states, may_see = desk.upstream.states(), caller(request).may_see
+    models = desk.catalogue.fleet.models
+    seen = [entry(desk, name, states) for name, model in models.items() if may_see(model.task, name)]
+    return Json({"object": "list", "data": seen})
 
 
 @router.get(
     "/v1/models/{model:path}", summary="One model", response_model=None, responses={200: {"model": Entry}}
 )
-async def retrieve_model(model: str, desk: AtDesk) -> Response:
-    """By name or alias; a name may hold slashes, encoded or not."""
-    name, _ = desk.catalogue.resolve(model)
+async def retrieve_model(model: str, request: Request, desk: AtDesk) -> Response:
+    """By name or alias; a name may hold slashes, encoded or not. 403 for one that the key may not use."""
+    name, found = desk.catalogue.resolve(model)
+    if not caller(request).may_see(found.task, name):
+        raise Forbidden(f"This API key may not use the model `{model}`", param="model")
     return Json({**entry(desk, name, desk.upstream.states()), "id": model})
 
 

@@ -40,6 +40,7 @@ async def speech(body: SpeechRequest, request: Request, desk: AtDesk) -> Respons
     # The first sound, not the first byte: encoders write headers before they have heard anything.
     told = body.stream_format == "sse"
     begun = await first_or_gone(request, spoken, desk.settings.keepalive_s if told else None)
+    visit.characters = len(body.input)
     if told:
         events = as_events(begun, form, body.input)
         return EventStream(events, visit, desk.settings.keepalive_s, begun)

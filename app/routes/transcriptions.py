@@ -58,9 +58,10 @@ async def transcriptions(
     heard = desk.upstream.stream(target, task)
     if form.stream:
         begun = await first_or_gone(request, heard, desk.settings.keepalive_s)
-        events = _events(begun, transcript.Events(logprobs=form.logprobs))
+        events = _events(begun, transcript.Events(logprobs=form.logprobs), visit)
         return EventStream(events, visit, desk.settings.keepalive_s, begun)
     whole = await answer_or_gone(request, collected(heard))
+    visit.heard_s = whole[-1].position if whole else 0.0
     match form.response_format:
         case "json":
             return Json(transcript.as_json(whole, logprobs=form.logprobs))
@@ -92,9 +93,10 @@ def plain(heard: list[Heard], form: str, to: str | None = None) -> Response:
 
 
 async def _events(
-    heard: AsyncGenerator[Heard, None], events: transcript.Events
+    heard: AsyncGenerator[Heard, None], events: transcript.Events, visit: Visit
 ) -> AsyncGenerator[bytes, None]:
     async with aclosing(heard):
         async for item in heard:
+            visit.heard_s = item.position
             yield events.more(item)
     yield events.done()

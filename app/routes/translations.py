@@ -41,6 +41,7 @@ async def translations(
         longest_s=desk.settings.max_audio_s,
     )
     heard = await answer_or_gone(request, collected(desk.upstream.stream(target, task)))
+    visit.heard_s = heard[-1].position if heard else 0.0
     match form.response_format:
         case "json":
             return Json(transcript.as_json(heard, to=task.to))

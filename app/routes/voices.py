@@ -1,6 +1,7 @@
 """`/v1/audio/voices`: the voices to ask for, and those made from a recording."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -10,11 +11,13 @@ from starlette.responses import Response
 
 from app.catalogue import readiness
 from app.errors import Json, need_form
-from app.routes.desk import AtDesk, Desk
+from app.guard.scopes import ANY
+from app.routes.desk import AtDesk, Desk, caller
 from app.streaming import answer_or_gone
 from app.voices import Voice, Voices
 from app.wire.voices import VoiceForm
 from backends.contract.errors import (
+    Forbidden,
     InvalidRequest,
     RouteNotFound,
     TaskUnsupported,
@@ -28,19 +31,22 @@ LARGEST_SAMPLE = 10 * 2**20  # OpenAI's limit
 
 
 @router.get("/v1/audio/voices", summary="List voices", response_model=None)
-async def list_voices(desk: AtDesk, model: str | None = None) -> Response:
+async def list_voices(request: Request, desk: AtDesk, model: str | None = None) -> Response:
     """`{"voices": [{"id", "name", "model", …}]}` of one speaking model, or of all. A voice made from a
     recording stands there for every model that can speak in it, with `model: null` if none can."""
+    may_see = partial(caller(request).may_see, "speak")
     if model is None:
         fleet = desk.catalogue.fleet.models
-        names = [name for name, entry in fleet.items() if entry.task == "speak"]
+        names = [name for name, entry in fleet.items() if entry.task == "speak" and may_see(name)]
     else:
         name, entry = desk.catalogue.resolve(model)
+        if not may_see(name):
+            raise Forbidden(f"This API key may not use the model `{model}`", param="model")
         if entry.task != "speak":
             raise TaskUnsupported(f"The model `{model}` does not speak, it does {entry.task}", param="model")
         names = [name]
     able: list[str | None] = [name for name in names if _facts(desk, name).get("samples")]
-    if model is None and not able:
+    if model is None and not able and may_see(ANY):
         able = [None]
     made = await desk.voices.all() if desk.voices and able else []
     voices = [{**_resource(voice), "model": name} for name in able for voice in made]

@@ -67,6 +67,8 @@ class AccessLog:
 
 def _write(scope: Scope, visit: Visit) -> None:
     seen: dict[str, Any] = {"status": visit.status, "ms": round(visit.elapsed() * 1000, 1)}
+    if visit.caller is not None and visit.caller.key:
+        seen["key"] = visit.caller.key
     if visit.target is not None:
         seen |= {"model": visit.target.model, "variant": visit.target.variant, "node": visit.target.node}
         if visit.target.passed:

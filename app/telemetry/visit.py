@@ -9,6 +9,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.catalogue import Target
+from app.guard.scopes import Caller
+from backends.contract.errors import ClientGone
 from backends.contract.results import Usage
 
 KEY = "motley.visit"
@@ -20,19 +22,26 @@ request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", d
 class Visit:
     """Written by middleware and routes, read by logs, metrics and the response headers.
 
-    `alias` is the path alias the request came through; `asked` the model's name as the caller
-    wrote it; `code` the error's code; `cut` says why a begun stream did not
-    end properly: `client`, or an error's code. Times are monotonic seconds.
+    `caller`: None for a stranger, where one may ask; `alias` is the path alias the request came through;
+    `asked` the model's name as the caller wrote it; `code` the error's code; `cut` says why a begun stream
+    did not end properly: `client`, or an error's code. `tokens`: sent out so far; `heard_s`: seconds of
+    audio; `characters`: of a text that is spoken; `limits`: headers on how the key stands. Times are
+    monotonic seconds.
     """
 
     request_id: str
     started: float = field(default_factory=time.perf_counter)
+    caller: Caller | None = None
     alias: str | None = None
     asked: str = ""
     target: Target | None = None
     status: int = 0
     code: str | None = None
     first: float | None = None
+    tokens: int = 0
+    heard_s: float = 0.0
+    characters: int = 0
+    limits: dict[str, str] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
     cut: str | None = None
 
@@ -45,6 +54,11 @@ class Visit:
     def answering(self) -> str:
         """The `model` of an answer: as the caller wrote it, or the fallback's own name."""
         return self.target.model if self.target is not None and self.target.passed else self.asked
+
+    @property
+    def left(self) -> bool:
+        """The caller did not stay to the end."""
+        return self.cut == "client" or self.code == ClientGone.code
 
     def elapsed(self) -> float:
         return time.perf_counter() - self.started
@@ -91,6 +105,7 @@ def sane(given: str | None) -> str | None:
 
 def _sign(visit: Visit, headers: MutableHeaders) -> None:
     headers["x-request-id"] = visit.request_id
+    headers.raw.extend((name.encode(), value.encode()) for name, value in visit.limits.items())
     headers["openai-processing-ms"] = str(round(visit.elapsed() * 1000))
     if visit.target is not None:
         headers["x-motley-variant"] = visit.target.variant
