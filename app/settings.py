@@ -18,6 +18,12 @@ def _place(where: str) -> str:
     return where
 
 
+def _folder(where: str) -> str:
+    if where and not where.startswith("/"):
+        raise ValueError("must be a path that begins with a slash")
+    return where
+
+
 class Settings(BaseSettings):
     """`MOTLEY_<FIELD>` in the environment or in `.env`; raises ValidationError on a bad value."""
 
@@ -33,6 +39,9 @@ class Settings(BaseSettings):
     ] = 14_400
     voices: Annotated[str, AfterValidator(_place)] = Field(
         "", description="Where voices made from recordings are kept, a folder or a URL. None: none are made."
+    )
+    hooks: Annotated[str, AfterValidator(_folder)] = Field(
+        "", description="The folder of functions that chains may put around models. None: they may not."
     )
     keepalive_s: Annotated[
         float, Field(gt=0, description="Seconds of silence before an event stream sends a comment.")

@@ -8,7 +8,7 @@ from openai.types import Model as OpenAIModel
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from app.catalogue import readiness
+from app.catalogue import CHAIN, readiness
 from app.errors import Json
 from app.routes.desk import AtDesk, Desk
 from backends.contract.space import fingerprint
@@ -21,7 +21,8 @@ class Entry(OpenAIModel):
     """OpenAI's entry, with what Motley and the engine say besides (context_length, dimensions …).
 
     `fingerprint`: in which space the vectors of the model lie, and `fingerprints` per variant; an
-    answer's header `x-motley-fingerprint` says whose it is. Left out where that is not known.
+    answer's header `x-motley-fingerprint` says whose it is. Left out where that is not known. `steps`: of a
+    chain alone, the model of each.
     """
 
     task: str
@@ -31,6 +32,7 @@ class Entry(OpenAIModel):
     description: str
     fingerprint: str | None = None
     fingerprints: dict[str, str] | None = None
+    steps: dict[str, str] | None = None
 
 
 class Entries(BaseModel):
@@ -58,6 +60,19 @@ async def retrieve_model(model: str, desk: AtDesk) -> Response:
 
 def entry(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[str, Any]:
     model = desk.catalogue.fleet.models[name]
+    told = {
+        "id": name,
+        "object": "model",
+        "created": desk.catalogue.since,
+        "owned_by": "motley",
+        "task": model.task,
+        "state": desk.catalogue.state(name, states).readiness,
+        "aliases": list(model.aliases),
+        "description": model.description,
+    }
+    if model.steps is not None:
+        steps = {part.label: part.model for part in desk.catalogue.parts(name)}
+        return {**told, "engine": CHAIN, "steps": steps}
     variants = desk.catalogue.states(name, states)
     best = readiness(variants)
     engines = {label: variant.engine for label, variant in model.variants.items()}
@@ -66,15 +81,4 @@ def entry(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[str
     spaces = {label: found for label, state in variants.items() if (found := fingerprint(state.facts))}
     if spaces:
         facts |= {"fingerprint": fingerprint(best.facts), "fingerprints": spaces}
-    return {
-        **facts,
-        "id": name,
-        "object": "model",
-        "created": desk.catalogue.since,
-        "owned_by": "motley",
-        "task": model.task,
-        "engine": engines[max(model.weights, key=model.weights.__getitem__)],
-        "state": best.readiness,
-        "aliases": list(model.aliases),
-        "description": model.description,
-    }
+    return {**facts, **told, "engine": engines[max(model.weights, key=model.weights.__getitem__)]}

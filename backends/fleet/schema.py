@@ -258,6 +258,7 @@ class Model(Strict):
         }
         schema["required"] = [key for key in schema["required"] if key != "variants"]
         schema["properties"] = {**schema["properties"], **variant["properties"]}
+        schema["properties"]["variants"]["minProperties"] = 1  # but of a chain, which writes none
         forms = {"Variants": long, "One variant": short, "Steps": chain}
         return {**schema, "oneOf": [{"title": title, **form} for title, form in forms.items()]}
 
