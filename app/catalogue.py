@@ -6,7 +6,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from backends.contract.errors import (
     Forbidden,
@@ -19,11 +19,15 @@ from backends.contract.errors import (
 from backends.contract.state import Origin, Readiness, VariantState
 from backends.contract.tasks import Verb
 from backends.fleet.schema import Fleet, Model, app_name
+from backends.fleet.steps import Part, Steps
 from backends.fleet.traffic import Public, Weights, withdrawn
 
 READY: frozenset[Readiness] = frozenset({"ready"})
 # What a load will end, or does already.
 COMING: frozenset[Readiness] = frozenset({"cold", "loading", "waiting"})
+BEST: tuple[Readiness, ...] = ("ready", "loading", "cold", "waiting", "down")
+# What stands in a chain's target in the place of a variant and its engine.
+CHAIN = "chain"
 
 
 @dataclass(slots=True)
@@ -38,7 +42,8 @@ class Target:
     cold variant whose turn it was, to be loaded while this one answers. `single`: the variant has one
     replica, never more. `sticky`: what the variant was chosen by. `retried`: why it was asked a second
     time. `passed`: the models that were asked in vain before this one, and their errors' codes. `asked`:
-    the name that errors call it by.
+    the name that errors call it by. `chain`: the steps of a model that is made of others (it has no `app`);
+    `steps`: who was asked on its way, `label=model/variant` each.
     """
 
     app: str
@@ -60,6 +65,8 @@ class Target:
     patient: bool = False
     wait_s: float = 0.0
     wakes: str | None = None
+    chain: Steps | None = None
+    steps: list[str] = field(default_factory=list)
     held: asyncio.Event = field(default_factory=asyncio.Event, compare=False, repr=False)
 
     def alone(self) -> None:
@@ -146,12 +153,36 @@ class Catalogue:
                 f"The model `{public}` does {model.task}; this endpoint needs one that does {task}",
                 param="model",
             )
+        if model.steps is not None:
+            return self._chain(name, public, sticky)
         target = self.at(name, public, sticky, states)
         target.fallbacks = tuple(other for other in self._fallbacks(name) if may is None or may(other))
         if target.trouble is not None and not target.patient and not target.fallbacks:
             raise target.trouble
         target.timeout_s += sum(self.fleet.models[other].timeout_s for other in target.fallbacks)
         return target
+
+    def _chain(self, name: str, public: str, sticky: str | None) -> Target:
+        """Whether its steps can be taken is found out step by step."""
+        model = self.fleet.models[name]
+        return Target(
+            "", name, CHAIN, CHAIN, model.task, model.timeout_s,
+            alone_s=model.timeout_s, sticky=sticky, asked=public, chain=model.steps,
+            wait_s=sum(one.patience(one.home) for one in map(self.fleet.models.get, self.below(name)) if one),
+        )  # fmt: skip
+
+    def parts(self, name: str) -> list[Part]:
+        """The steps of a chain, each with its model's own name; none of another model."""
+        model = self.fleet.models[name]
+        parts = model.steps.parts(model.task) if model.steps is not None else []
+        return [part._replace(model=self.resolve(part.model)[0]) for part in parts]
+
+    def below(self, name: str) -> list[str]:
+        """The models with engines that a model is made of; itself, where it is no chain."""
+        parts = self.parts(name)
+        if not parts:
+            return [name]
+        return list(dict.fromkeys(below for part in parts for below in self.below(part.model)))
 
     def at(
         self, name: str, public: str, sticky: str | None, states: Mapping[str, VariantState] | None
@@ -214,11 +245,21 @@ class Catalogue:
         """Of every variant of a model, by variant; `waiting` where nothing is known yet."""
         return {variant: _state(states, name, variant) for variant in self.fleet.models[name].variants}
 
+    def state(self, name: str, states: Mapping[str, VariantState]) -> VariantState:
+        """Of a model, that of the best of its variants; of a chain, of the model in it that does worst."""
+        models = {below: readiness(self.states(below, states)) for below in self.below(name)}
+        if (chain := app_name(name, CHAIN)) in states and self.fleet.models[name].steps is not None:
+            models[name] = states[chain]
+        worst = max(models, key=lambda below: BEST.index(models[below].readiness))
+        if worst == name:
+            return models[worst]
+        message = f"{worst}: {models[worst].message}" if models[worst].message else ""
+        return replace(models[worst], message=message, facts={}, replicas=())
+
 
 def readiness(states: Mapping[str, VariantState]) -> VariantState:
     """A model is doing as well as the best of its variants: that one's state."""
-    best = ("ready", "loading", "cold", "waiting", "down")
-    return min(states.values(), key=lambda state: best.index(state.readiness))
+    return min(states.values(), key=lambda state: BEST.index(state.readiness))
 
 
 def _state(states: Mapping[str, VariantState], model: str, variant: str) -> VariantState:

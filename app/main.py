@@ -44,6 +44,9 @@ from app.telemetry.logs import AccessLog
 from app.telemetry.metrics import Metered, Meters
 from app.telemetry.visit import Visits
 from app.upstream import Upstream
+from app.upstream.chain import Chains
+from app.upstream.chain.audio import Ears
+from app.upstream.chain.hooks import Hooks
 from app.upstream.circuit import Circuits
 from app.upstream.cold import Cold
 from app.upstream.fallback import Fallbacks
@@ -71,9 +74,11 @@ def create_app(settings: Settings, fleet: Fleet, upstream: Upstream, shift: Shif
     if voices is not None:
         upstream = Samples(upstream, voices)
     # From the inside out: one attempt, which counts for its variant, once the model is loaded; a second one
-    # elsewhere; then another model.
+    # elsewhere; then another model. A chain asks all that for each of its steps.
     upstream = Circuits(Trials(upstream, catalogue, shift or catalogue.shift, meters.rolled_back))
     upstream = Fallbacks(Retries(Cold(upstream), catalogue), catalogue)
+    ears = Ears(voices, settings.max_audio_s)
+    upstream = Chains(upstream, catalogue, Hooks(settings.hooks), ears, meters.stepped)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

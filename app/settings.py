@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     voices: Annotated[str, AfterValidator(_place)] = Field(
         "", description="Where voices made from recordings are kept, a folder or a URL. None: none are made."
     )
+    hooks: Annotated[str, AfterValidator(_path)] = Field(
+        "", description="The folder of functions that chains may put around models. None: they may not."
+    )
     keepalive_s: Annotated[
         float, Field(gt=0, description="Seconds of silence before an event stream sends a comment.")
     ] = 15

@@ -2,6 +2,7 @@
 through the door on Ray. One command, all sides in one run, interleaved.
 
     python bench/door.py [PAIRS]
+    python bench/door.py chains [TIMES]    what chains cost the door: see bench/chains.py
 
 - direct: the host in this process, no HTTP;
 - door:   FastAPI under plain uvicorn, the host in the same process, over a socket;
@@ -148,4 +149,9 @@ async def _as_coroutine(work: Awaitable[None]) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["chains"]:
+        from bench import chains
+
+        chains.main(int(sys.argv[2]) if len(sys.argv) > 2 else 300)
+        sys.exit()
     main(int(sys.argv[1]) if len(sys.argv) > 1 else 15)

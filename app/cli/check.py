@@ -91,11 +91,15 @@ def _show(file: Path, fleet: Fleet, placed: Placement, missing: list[str] | None
     if as_json:
         told: dict[str, Any] = {"ok": not missing, "file": str(file), "placement": rows}
         told["seats"] = seats(fleet, placed, memory)
+        told["chains"] = chains(fleet)
         print(json.dumps(told | ({} if missing is None else {"cluster": missing}), indent=2))
         return
     # A pipe has no width; folding there would only break what reads it.
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
     console.print(table(rows))
+    for chain in chains(fleet):
+        steps = ", ".join(f"{label}: {model}" for label, model in chain["steps"].items())
+        console.print(f"{chain['model']} ({chain['task']}) is made of {steps}", markup=False)
     if any(seat.gpus for seat in placed.seats):
         console.print(cards(placed))
     for sentence in missing or ():
@@ -131,6 +135,20 @@ def placement(fleet: Fleet, memory: dict[tuple[str, str], Memory | None]) -> lis
         }
         for name, model in fleet.models.items()
         for variant, one in model.variants.items()
+    ]
+
+
+def chains(fleet: Fleet) -> list[dict[str, Any]]:
+    """One row per model that is made of others; `steps` as the file names them."""
+    return [
+        {
+            "model": name,
+            "task": model.task,
+            "steps": {part.label: part.model for part in model.steps.parts(model.task)},
+            "aliases": list(model.aliases),
+        }
+        for name, model in fleet.models.items()
+        if model.steps is not None
     ]
 
 

@@ -26,6 +26,8 @@ def status(
     if fleet["gpus"]:
         console.print(_cards(fleet["gpus"]))
     for name, model in fleet["models"].items():
+        if model["steps"] and model["message"]:
+            console.print(f"{name}: {model['message']}", markup=False)
         for label, variant in model["variants"].items():
             if variant["message"]:
                 console.print(f"{name}, variant {label}: {variant['message']}", markup=False)
@@ -40,6 +42,9 @@ def _models(fleet: dict[str, Any]) -> Table:
     for heading in ("traffic", "share", "replicas", "memory", "running", "queued", "loaded in"):
         table.add_column(heading, justify="right")
     for name, model in fleet["models"].items():
+        if model["steps"]:
+            steps = ", ".join(f"{label}: {of}" for label, of in model["steps"].items())
+            table.add_row(name, model["task"], "–", f"chain ({steps})", model["state"], *["–"] * 8)
         for label, variant in model["variants"].items():
             replicas = variant["replicas"]
             waiting = f" + {variant['pending']}" if variant["pending"] else ""

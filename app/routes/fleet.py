@@ -18,8 +18,9 @@ router = APIRouter(tags=["fleet"])
 @router.get("/v1/fleet", summary="What runs where", response_model=None)
 async def fleet(desk: AtDesk) -> Response:
     """Per model and variant: state, progress, seconds, share, weight, each replica with its memory, and
-    what those lack that have no place. `traffic`: how the weights were before their last change, when that
-    was, and why, where a variant lost it by itself. Per GPU: who is on it, and what of it each has. Bytes."""
+    what those lack that have no place. `steps`: of a chain, each with its model. `traffic`: how the weights
+    were before their last change, when that was, and why, where a variant lost it by itself. Per GPU: who is
+    on it, and what of it each has. Bytes."""
     states = await desk.inspect()
     of = desk.catalogue.fleet
     return Json(
@@ -32,11 +33,15 @@ async def fleet(desk: AtDesk) -> Response:
 
 def _model(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[str, Any]:
     model = desk.catalogue.fleet.models[name]
+    state = desk.catalogue.state(name, states)
     weights, change = model.weights, desk.catalogue.public.traffic.get(name)
     return {
         "task": model.task,
         "aliases": list(model.aliases),
         "fallback": list(model.fallback),
+        "steps": {part.label: part.model for part in desk.catalogue.parts(name)},
+        "state": state.readiness,
+        "message": state.message,
         "traffic": None if change is None else change.model_dump(),
         "variants": {
             label: {

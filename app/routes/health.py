@@ -36,7 +36,7 @@ async def ready(request: Request, desk: AtDesk) -> Response:
     states, visit = desk.states(), Visit.of(request.scope)
     alias, caller = visit.alias, visit.caller
     names = [desk.catalogue.resolve(alias)[0]] if alias else list(desk.catalogue.fleet.models)
-    models = {name: readiness(desk.catalogue.states(name, states)) for name in names}
+    models = {name: desk.catalogue.state(name, states) for name in names}
     all_ready = all(_serves(desk, name, state) for name, state in models.items())
     if caller is None:
         return _answered(all_ready, {})
@@ -65,5 +65,11 @@ async def metrics(desk: AtDesk) -> Response:
 
 def _serves(desk: Desk, name: str, state: VariantState) -> bool:
     """Of a model that keeps no replica one may ask at any time: else each load would take the door away."""
-    variants = desk.catalogue.fleet.models[name].variants.values()
-    return state.ready or (state.readiness != "down" and any(one.scale.may_be_cold for one in variants))
+    if state.ready or state.readiness == "down":
+        return state.ready
+    catalogue, states = desk.catalogue, desk.upstream.states()
+    return all(
+        readiness(catalogue.states(below, states)).ready
+        or any(one.scale.may_be_cold for one in catalogue.fleet.models[below].variants.values())
+        for below in catalogue.below(name)
+    )

@@ -6,7 +6,7 @@ from contextlib import suppress
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from app.catalogue import not_ready, readiness
+from app.catalogue import not_ready
 from app.errors import Json
 from app.routes.desk import AtDesk, Desk
 from app.routes.models import Entry, entry
@@ -28,22 +28,28 @@ AT_ONCE_S = 0.2
 )
 async def load(model: str, desk: AtDesk) -> Response:
     """The model, 200 when it is loaded and 202 while it loads. That counts as a use of it: one that keeps
-    no replica stays for its `idle_s`. Every variant that has traffic is loaded."""
-    name, found = desk.catalogue.resolve(model)
-    weights = found.weights
+    no replica stays for its `idle_s`. Every variant that has traffic is loaded; of a chain, every step."""
+    name, _ = desk.catalogue.resolve(model)
+    below = {one: desk.catalogue.fleet.models[one] for one in desk.catalogue.below(name)}
     apps = [
-        app_name(name, variant)
-        for variant, one in found.variants.items()
-        if one.scale.may_be_cold and weights.get(variant)
+        app_name(one, variant)
+        for one, found in below.items()
+        for variant in found.variants
+        if found.variants[variant].scale.may_be_cold and found.weights.get(variant)
     ]
     with suppress(TimeoutError):
         async with asyncio.timeout(AT_ONCE_S):
             await asyncio.gather(*map(desk.upstream.load, apps))
-    states = desk.catalogue.states(name, desk.upstream.states())
-    best = readiness(states)
+    states = desk.upstream.states()
+    best = desk.catalogue.state(name, states)
     if best.readiness == "down":
         raise not_ready(model, best)
-    loaded = all(state.ready for variant, state in states.items() if weights.get(variant))
+    loaded = all(
+        state.ready
+        for one, found in below.items()
+        for variant, state in desk.catalogue.states(one, states).items()
+        if found.weights.get(variant)
+    )
     return _shown(desk, name, model, 200 if loaded else 202)
 
 
@@ -58,6 +64,10 @@ async def unload(model: str, desk: AtDesk) -> Response:
     """The model, 200 when nothing of it is loaded and 202 where it goes as soon as nothing runs. A request
     that comes before is answered, one that comes after loads it anew. Only what may have no replica goes."""
     name, found = desk.catalogue.resolve(model)
+    if found.steps is not None:
+        raise InvalidRequest(
+            f"The model `{model}` is made of others, which may serve alone too: unload those", param="model"
+        )
     states = desk.catalogue.states(name, desk.upstream.states())
     states = {label: state for label, state in states.items() if found.variants[label].scale.may_be_cold}
     if not states:

@@ -8,7 +8,7 @@ from openai.types import Model as OpenAIModel
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from app.catalogue import readiness
+from app.catalogue import CHAIN, readiness
 from app.errors import Json
 from app.routes.desk import AtDesk, Desk, caller
 from backends.contract.errors import Forbidden
@@ -23,7 +23,8 @@ class Entry(OpenAIModel):
 
     `progress` (0…1) and `message`, how far it loads or why it is down, are left out of one that is ready.
     `fingerprint`: in which space the vectors of the model lie, and `fingerprints` per variant; an
-    answer's header `x-motley-fingerprint` says whose it is. Left out where that is not known.
+    answer's header `x-motley-fingerprint` says whose it is. Left out where that is not known. `steps`: of a
+    chain alone, the model of each.
     """
 
     task: str
@@ -35,6 +36,7 @@ class Entry(OpenAIModel):
     message: str | None = None
     fingerprint: str | None = None
     fingerprints: dict[str, str] | None = None
+    steps: dict[str, str] | None = None
 
 
 class Entries(BaseModel):
@@ -63,7 +65,21 @@ async def retrieve_model(model: str, request: Request, desk: AtDesk) -> Response
 
 
 def entry(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[str, Any]:
-    model = desk.catalogue.fleet.models[name]
+    model, state = desk.catalogue.fleet.models[name], desk.catalogue.state(name, states)
+    told = {
+        "id": name,
+        "object": "model",
+        "created": desk.catalogue.since,
+        "owned_by": "motley",
+        "task": model.task,
+        "state": state.readiness,
+        **({} if state.ready else _trouble(state)),
+        "aliases": list(model.aliases),
+        "description": model.description,
+    }
+    if model.steps is not None:
+        steps = {part.label: part.model for part in desk.catalogue.parts(name)}
+        return {**told, "engine": CHAIN, "steps": steps}
     variants = desk.catalogue.states(name, states)
     best = readiness(variants)
     engines = {label: variant.engine for label, variant in model.variants.items()}
@@ -72,19 +88,7 @@ def entry(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[str
     spaces = {label: found for label, state in variants.items() if (found := fingerprint(state.facts))}
     if spaces:
         facts |= {"fingerprint": fingerprint(best.facts), "fingerprints": spaces}
-    return {
-        **facts,
-        "id": name,
-        "object": "model",
-        "created": desk.catalogue.since,
-        "owned_by": "motley",
-        "task": model.task,
-        "engine": engines[max(model.weights, key=model.weights.__getitem__)],
-        "state": best.readiness,
-        **({} if best.ready else _trouble(best)),
-        "aliases": list(model.aliases),
-        "description": model.description,
-    }
+    return {**facts, **told, "engine": engines[max(model.weights, key=model.weights.__getitem__)]}
 
 
 def _trouble(state: VariantState) -> dict[str, Any]:

@@ -51,6 +51,8 @@ async def parity(model: str, request: Request, desk: AtDesk) -> Response:
     name, found = desk.catalogue.resolve(model)
     if found.task != "embed":
         raise TaskUnsupported(f"The model `{model}` does {found.task}; only vectors compare", param="model")
+    if found.steps is not None:
+        raise TaskUnsupported(f"The model `{model}` is made of others: compare those", param="model")
     task = EmbedTask(Visit.of(request.scope).request_id, PROBES)
     told = await answer_or_gone(request, _told(desk, name, task))
     differences = iter(apart([rows(each.vectors) for each in told if each.vectors is not None]))

@@ -126,7 +126,10 @@ def _resource(voice: Voice) -> dict[str, Any]:
 
 
 def _facts(desk: Desk, name: str) -> dict[str, Any]:
-    return dict(readiness(desk.catalogue.states(name, desk.upstream.states())).facts)
+    """Of a chain: of what speaks in it."""
+    states, catalogue = desk.upstream.states(), desk.catalogue
+    speaks = [one for one in catalogue.below(name) if catalogue.fleet.models[one].task == "speak"]
+    return dict(readiness(catalogue.states(speaks[-1], states)).facts)
 
 
 def _own(desk: Desk, name: str) -> list[dict[str, Any]]:

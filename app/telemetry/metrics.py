@@ -41,6 +41,13 @@ class Meters:
         self.retries = Counter(
             "motley_retries", "Requests asked once more, elsewhere.", (*_WHERE, "reason"), registry=registry
         )
+        self.steps = Histogram(
+            "motley_step_seconds",
+            "Steps of chains; `code` is ok, left, or an error's.",
+            ("chain", "step", "model", "code"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self.rollbacks = Counter(
             "motley_rollbacks",
             "Traffic that this door took from a `variant` that did worse.",
@@ -65,6 +72,9 @@ class Meters:
 
     def rolled_back(self, model: str, variant: str, reason: str) -> None:
         self.rollbacks.labels(model, variant, reason).inc()
+
+    def stepped(self, chain: str, step: str, model: str, code: str, seconds: float) -> None:
+        self.steps.labels(chain, step, model, code).observe(seconds)
 
     def count(self, visit: Visit) -> None:
         """Take down a visit that has ended. One that reached no model is HTTP's to count."""

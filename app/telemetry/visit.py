@@ -118,3 +118,5 @@ def _sign(visit: Visit, headers: MutableHeaders) -> None:
             headers["x-motley-retry"] = visit.target.retried
         if visit.target.passed:
             headers["x-motley-fallback"] = visit.target.model
+        if visit.target.steps:
+            headers["x-motley-steps"] = ", ".join(visit.target.steps)

@@ -7,6 +7,7 @@ the text to speak, the first input, the query):
     !words N      answer N words (pieces, segments)      !bug          fail as a broken engine does
     !break N      fail as a broken engine after N steps  !die          end the process, as a crash does
     !say WORD     answer WORD-0, WORD-1 … in chat        !asked        transcribe what was asked for, as JSON
+    !tell TEXT    answer TEXT in chat, a word a step
 
 A line `!at START END TEXT` of a prompt is a segment of the transcript; `\\n` in it is a new line.
 """
@@ -122,9 +123,9 @@ class Fake:
             raise InvalidRequest("the prompt is too long", param="messages", code="context_length_exceeded")
         base = {"id": f"chatcmpl-{task.request_id}", "created": 0, "model": task.body["model"]}
         words: list[str] = []
-        said = _word(text)
-        async for number in self._steps(text):
-            words.append(f"{said}{number} ")
+        said, told = _word(text), text.partition("!tell ")[2].split()
+        async for number in self._steps(text, default=len(told) or None):
+            words.append(f"{told[number] if told else f'{said}{number}'} ")
             usage = Usage(usage.prompt_tokens, len(words))
             if task.streams:
                 delta = {"content": words[-1], **({"role": "assistant"} if number == 0 else {})}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from backends.fleet.chained import chained
 from backends.fleet.crowding import crowding
 from backends.fleet.problems import Finding, Path, did_you_mean
 from backends.fleet.schema import Fleet, Model, Place, app_name
@@ -18,7 +19,7 @@ def agree(fleet: Fleet) -> list[Finding]:
     placed = list(_places(fleet))
     found = [
         *_names(fleet), *_addresses(fleet), *_traffic(fleet), *_rollbacks(fleet), *_fallbacks(fleet),
-        *_door(fleet), *placed,
+        *chained(fleet), *_door(fleet), *placed,
     ]  # fmt: skip
     # Where a variant fits nowhere by itself, saying that the whole does not fit adds nothing.
     return found if placed else [*found, *crowding(fleet)]
@@ -122,6 +123,9 @@ def _fallbacks(fleet: Fleet) -> Iterator[Finding]:
             elif backup.task != model.task:
                 message = f"'{other}' does {backup.task}, and '{name}' {model.task}"
                 yield Finding(path, message, "a fallback does the same task")
+            elif backup.steps is not None:
+                message = f"'{other}' is made of steps, and so stands in for nobody"
+                yield Finding(path, message, "name one of its models")
             elif circle := _circle(fleet, name, other):
                 message = f"the fallbacks go in a circle: {' → '.join(circle)}"
                 yield Finding(path, message, "each model may stand in for another, but not in turn")

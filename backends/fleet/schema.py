@@ -7,24 +7,25 @@ options is `engines.py`; reading a file, with line numbers, is `load.py`.
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, GetJsonSchemaHandler, Tag, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    GetJsonSchemaHandler,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import PydanticCustomError
 
 from backends.contract.engine import GpuShare, Vendor
 from backends.contract.tasks import Verb
+from backends.fleet.atoms import Name, Number, PublicName, Strict, Whole
+from backends.fleet.steps import Steps
 
-# Public names may be hub-like (`org/name`) and are path segments too, so none is empty or `..`;
-# variants and nodes become labels and DNS names.
-PUBLIC_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$"
-NAME = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 SIZE = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti)?$"
-PublicName = Annotated[str, Field(pattern=PUBLIC_NAME, max_length=95)]
-Name = Annotated[str, Field(pattern=NAME)]
 Size = Annotated[str, Field(pattern=SIZE, examples=["8Gi"])]
-
-# Strict: YAML reads `yes` as true, which would silently count as 1.
-Whole = Annotated[int, Field(strict=True)]
-Number = Annotated[float, Field(strict=True)]
 
 # A little less than the minute that proxies and load balancers often give a silent request.
 PATIENCE_S = 55.0
@@ -36,10 +37,6 @@ def size_in_bytes(size: str) -> int:
     """`"8Gi"` → 8589934592 (Kubernetes' binary units)."""
     number, unit = re.fullmatch(r"([0-9.]+)([KMGT]i)?", size).groups("")  # type: ignore[union-attr]
     return int(float(number) * _UNITS[unit])
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Node(Strict):
@@ -184,8 +181,12 @@ class Rollback(Strict):
     requests: Whole = Field(20, ge=1, description="Requests that each of the two must have had in these.")
 
 
+# What a model of steps leaves to the models that they name.
+OF_VARIANTS = ("wait_s", "fallback", "traffic", "rollback")
+
+
 class Model(Strict):
-    """One public name. Traffic is split over its variants by weight."""
+    """One public name. Traffic is split over its variants by weight; a chain has steps instead."""
 
     task: Verb
     aliases: tuple[PublicName, ...] = ()
@@ -208,7 +209,10 @@ class Model(Strict):
             "or broken; each is followed by its own fallbacks. Vectors of different models do not mix."
         ),
     )
-    variants: dict[Name, Variant] = Field(min_length=1)
+    steps: Steps | None = Field(
+        None, description="Of a chain: other models of this fleet, by name or alias, that answer together."
+    )
+    variants: dict[Name, Variant]
     traffic: dict[Name, Annotated[Whole, Field(ge=0, le=100)]] = Field(
         {}, description="Per cent of the requests per variant, 100 in all."
     )
@@ -219,28 +223,57 @@ class Model(Strict):
     @model_validator(mode="before")
     @classmethod
     def _short_form(cls, raw: Any) -> Any:
-        """A model of one variant may write its keys directly; they become the variant `main`."""
-        if not isinstance(raw, dict) or "variants" in raw or not VARIANT_KEYS & raw.keys():
+        """A model of one variant may write its keys directly; they become the variant `main`. A chain
+        has none."""
+        if not isinstance(raw, dict) or "variants" in raw:
             return raw
+        if not VARIANT_KEYS & raw.keys():
+            return {**raw, "variants": {}} if raw.get("steps") is not None else raw
         variant = {key: value for key, value in raw.items() if key in VARIANT_KEYS}
         rest = {key: value for key, value in raw.items() if key not in VARIANT_KEYS}
         return {**rest, "variants": {"main": variant}}
 
+    @field_validator("variants")
+    @classmethod
+    def _variants_or_steps(cls, variants: dict[str, Variant], info: ValidationInfo) -> dict[str, Variant]:
+        if "steps" in info.data:  # else they are wrong, which is said already
+            chain = info.data["steps"] is not None
+            if chain and variants:
+                raise ValueError("a model has an engine of its own, or 'steps': not both")
+            if not chain and not variants:
+                context = {"min_length": 1, "actual_length": 0}
+                raise PydanticCustomError("too_short", "needs at least 1 entry, has 0", context)
+        return variants
+
+    @model_validator(mode="after")
+    def _left_to_the_steps(self) -> "Model":
+        for name in OF_VARIANTS if self.steps is not None else ():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"a model of steps has no '{name}': the models that it names have theirs")
+        return self
+
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Both forms in one object, so that editors complete the keys of either."""
+        """All three forms in one object, so that editors complete the keys of any."""
         schema = handler.resolve_ref_schema(handler(core_schema))
         variant = handler.resolve_ref_schema(handler(Variant.__pydantic_core_schema__))
-        long = {"required": ["variants"], "properties": dict.fromkeys(variant["properties"], False)}
-        short = {"required": variant["required"], "properties": {"variants": False}}
+        own = dict.fromkeys(variant["properties"], False)
+        long = {"required": ["variants"], "properties": {**own, "steps": False}}
+        short = {"required": variant["required"], "properties": {"variants": False, "steps": False}}
+        chain = {
+            "required": ["steps"],
+            "properties": {**own, **dict.fromkeys(("variants", *OF_VARIANTS), False)},
+        }
         schema["required"] = [key for key in schema["required"] if key != "variants"]
         schema["properties"] = {**schema["properties"], **variant["properties"]}
-        return {**schema, "oneOf": [{"title": "Variants", **long}, {"title": "One variant", **short}]}
+        schema["properties"]["variants"]["minProperties"] = 1  # but of a chain, which writes none
+        forms = {"Variants": long, "One variant": short, "Steps": chain}
+        return {**schema, "oneOf": [{"title": title, **form} for title, form in forms.items()]}
 
     @property
     def weights(self) -> dict[str, int]:
         """Per cent per variant; all to the only one where the file says nothing."""
-        if self.traffic:
+        if self.traffic or not self.variants:
             return dict(self.traffic)
         return {next(iter(self.variants)): 100}
 

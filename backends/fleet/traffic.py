@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
+from backends.fleet.atoms import Name, PublicName, Strict
 from backends.fleet.problems import did_you_mean
-from backends.fleet.schema import Fleet, Model, Name, PublicName, Scale, Strict, Variant
+from backends.fleet.schema import Fleet, Model, Scale, Variant
 
 Weights = Mapping[str, int]
 

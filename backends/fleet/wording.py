@@ -9,8 +9,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from backends.contract.tasks import VERBS
+from backends.fleet.atoms import NAME, PUBLIC_NAME
 from backends.fleet.problems import Finding, Path, did_you_mean, shown
-from backends.fleet.schema import NAME, PUBLIC_NAME, SIZE, VARIANT_KEYS, Model
+from backends.fleet.schema import SIZE, VARIANT_KEYS, Model
+from backends.fleet.steps import HOOK
 
 # What others call the five tasks.
 SYNONYMS = {
@@ -26,6 +28,7 @@ SYNONYMS = {
 _PATTERNS = {
     NAME: "must be at most 40 lower-case letters, digits and dashes, with no dash at either end",
     PUBLIC_NAME: "must be letters, digits and . _ - /, with a letter or digit first and after each slash",
+    HOOK: "must be a file and a function in it, such as tidy:shorten",
     SIZE: "must be a size such as 8Gi (Ki, Mi, Gi, Ti, or bytes)",
 }
 

@@ -5,6 +5,7 @@ import json
 import math
 import time
 import wave
+from base64 import b64decode, b64encode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,7 @@ import httpx2
 import openai
 import pytest
 
-from .doors import Door
+from .doors import Door, by_sdk
 from .wire import SOON, Caller, seconds_until_idle, wait_until_busy
 
 CHAT, HEAR, SPEAK = "/v1/chat/completions", "/v1/audio/transcriptions", "/v1/audio/speech"
@@ -53,6 +54,62 @@ def test_a_sentence_spoken_is_heard(sdk: openai.OpenAI) -> None:
     spoken = sdk.audio.speech.create(model="espeak-ng", voice="nova", input=SENTENCE, response_format="wav")
     heard = sdk.audio.transcriptions.create(model="pocketsphinx-en", file=("said.wav", spoken.content))
     assert len(KEY_WORDS & set(heard.text.lower().split())) >= 3, heard.text
+
+
+QUESTION, CAPITAL = "What is the capital of Japan?", {"capital", "japan", "tokyo"}
+
+
+@pytest.fixture(scope="module")
+def question(door: Door) -> str:
+    """The question aloud, as base64 of a WAV."""
+    with by_sdk(door) as sdk:
+        spoken = sdk.audio.speech.create(
+            model="espeak-ng", voice="nova", input=QUESTION, response_format="wav"
+        )
+    return b64encode(spoken.content).decode()
+
+
+def aloud(question: str, form: str) -> dict[str, Any]:
+    part = {"type": "input_audio", "input_audio": {"data": question, "format": "wav"}}
+    return {
+        "model": "audio-chat", "messages": [{"role": "user", "content": [part]}], "temperature": 0,
+        "modalities": ["text", "audio"], "audio": {"voice": "nova", "format": form},
+    }  # fmt: skip
+
+
+def understood(sdk: openai.OpenAI, sound: bytes) -> set[str]:
+    heard = sdk.audio.transcriptions.create(model="pocketsphinx-en", file=("said.wav", sound))
+    return CAPITAL & set(heard.text.lower().split())
+
+
+def test_a_question_aloud_is_answered_aloud(sdk: openai.OpenAI, question: str) -> None:
+    answer = sdk.chat.completions.create(**aloud(question, "wav"))
+    said = answer.choices[0].message.audio
+    assert said is not None
+    assert "Tokyo" in said.transcript
+    assert len(understood(sdk, b64decode(said.data))) >= 2
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens > 3
+    messages: list[Any] = [
+        *aloud(question, "wav")["messages"],
+        {"role": "assistant", "audio": {"id": said.id}},
+        {"role": "user", "content": "Thank you very much."},
+    ]
+    assert sdk.chat.completions.create(model="audio-chat", messages=messages).choices[0].message.content
+
+
+def test_a_question_aloud_is_answered_as_it_is_written(sdk: openai.OpenAI, question: str) -> None:
+    told = {"stream": True, "stream_options": {"include_usage": True}}
+    chunks = list(sdk.chat.completions.create(**aloud(question, "pcm16"), **told))
+    audios = [choice.delta.audio for chunk in chunks for choice in chunk.choices if choice.delta.audio]  # type: ignore[attr-defined]
+    assert "Tokyo" in "".join(part.transcript or "" for part in audios)
+    sound = b64decode("".join(part.data or "" for part in audios), validate=True)
+    assert len(understood(sdk, wav(sound, 24_000))) >= 2
+    assert sum(bool(part.data) for part in audios) > 1, "it leaves as it is spoken"
+    usage = chunks[-1].usage
+    assert usage is not None
+    assert usage.completion_tokens > 3
+    assert all(chunk.usage is None for chunk in chunks[:-1])
 
 
 def test_like_is_nearer_than_unlike(sdk: openai.OpenAI) -> None:

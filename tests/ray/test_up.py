@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import openai
@@ -19,8 +20,8 @@ SAFE = {
 
 def test_a_line_per_model_and_where_the_seconds_went(motley: Running) -> None:
     printed = motley.printed()
-    for model in motley.fleet():
-        for state in ("waiting", "loading", "ready"):
+    for model, told in motley.fleet().items():
+        for state in ("waiting", "loading", "ready") if told["variants"] else ():
             assert re.search(rf"^{re.escape(model)}\s+{state}\s+\d+\.\d s$", printed, re.MULTILINE)
     assert re.search(r"up after \d+\.\d s: Ray \d+\.\d s, Ray Serve \d+\.\d s, models", printed)
     assert f"{motley.url}/v1" in printed
@@ -64,8 +65,33 @@ def test_motley_status(motley: Running) -> None:
     done = subprocess.run(
         [MOTLEY, "status", "--url", motley.url], capture_output=True, text=True, timeout=60, check=True
     )
-    for model in motley.fleet():
+    for model, told in motley.fleet().items():
+        if told["steps"]:
+            assert re.search(rf"│ {re.escape(model)} +│ \w+ +│ – +│ chain \(.*\) +│ ready │", done.stdout)
+            continue
         assert re.search(rf"│ {re.escape(model)} +│ \w+ +│ main +│ [\w-]+ +│ ready │ laptop │", done.stdout)
+
+
+def test_a_question_aloud_is_answered_aloud(motley: Running) -> None:
+    """Three models behind one request, each in a process of its own."""
+    with openai.OpenAI(base_url=f"{motley.url}/v1", api_key="none", max_retries=0) as sdk:
+        asked = sdk.audio.speech.create(
+            model="tts", voice="nova", input="What is the capital of Japan?", response_format="wav"
+        )
+        part = {"data": b64encode(asked.content).decode(), "format": "wav"}
+        raw = sdk.chat.completions.with_raw_response.create(
+            model="audio-chat",
+            messages=[{"role": "user", "content": [{"type": "input_audio", "input_audio": part}]}],  # type: ignore[list-item, misc, typeddict-item]
+            modalities=["text", "audio"],
+            audio={"voice": "nova", "format": "mp3"},
+            temperature=0,
+        )
+        said = raw.parse().choices[0].message.audio
+        assert said is not None
+        assert "Tokyo" in said.transcript
+        heard = sdk.audio.transcriptions.create(model="whisper", file=("said.mp3", b64decode(said.data)))
+    assert {"capital", "tokyo"} & set(heard.text.lower().split()), heard.text
+    assert raw.headers["x-motley-steps"].startswith("hear=pocketsphinx-en/main, think=motley-demo-chat/main")
 
 
 def test_it_stays_within_two_and_a_half_gigabytes(motley: Running) -> None:

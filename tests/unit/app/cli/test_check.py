@@ -57,6 +57,21 @@ def test_a_good_fleet_is_a_table_and_ok(app: typer.Typer) -> None:
     assert len(told) == 6 + 3
 
 
+def test_a_chain_is_told_of_and_checked(app: typer.Typer, tmp_path: Path) -> None:
+    fleet = yaml.safe_load(FLEET.read_text())
+    fleet["models"]["audio"] = {"task": "chat", "steps": {"hear": "whisper", "think": "llm", "speak": "tts"}}
+    path = tmp_path / "fleet.yaml"
+    path.write_text(yaml.safe_dump(fleet, sort_keys=False))
+    ran = CliRunner().invoke(app, ["check", str(path)])
+    assert ran.exit_code == 0, ran.output
+    assert "audio (chat) is made of hear: whisper, think: llm, speak: tts" in ran.stdout
+    fleet["models"]["audio"]["steps"]["think"] = "audio"
+    path.write_text(yaml.safe_dump(fleet, sort_keys=False))
+    ran = CliRunner().invoke(app, ["check", str(path)])
+    assert ran.exit_code == 1
+    assert "models.audio.steps.think: the steps go in a circle: audio → audio" in ran.output
+
+
 def test_the_reference_fleet_fits_and_a_third_half_does_not(app: typer.Typer, tmp_path: Path) -> None:
     ran = CliRunner().invoke(app, ["check", str(REFERENCE)])
     assert ran.exit_code == 0, ran.output

@@ -67,10 +67,13 @@ def test_every_fleet_obeys_it_and_loads(path: Path, schema: Any) -> None:
         SHORT,
         {"task": "chat", "variants": {"main": VARIANT}},
         {**SHORT, "place": {"node": ["a", "b"], "share": 0.5}},
+        {"task": "chat", "steps": {"hear": "a", "think": "b", "speak": "c"}},
+        {"task": "chat", "steps": {"sequence": ["a", {"model": "b", "prompt": "Again."}]}},
+        {"task": "chat", "steps": {"switch": [{"field": "n", "over": 1, "model": "a"}, {"model": "b"}]}},
     ],
-    ids=["short", "long", "several nodes"],
+    ids=["short", "long", "several nodes", "audio", "sequence", "switch"],
 )
-def test_both_forms_are_valid(model: object, schema: Any) -> None:
+def test_all_forms_are_valid(model: object, schema: Any) -> None:
     assert valid(schema, model)
 
 
@@ -87,6 +90,10 @@ def test_both_forms_are_valid(model: object, schema: Any) -> None:
         {"task": "chat", "variants": {"Main": VARIANT}},
         {"task": "chat", "variants": {}},
         {**SHORT, "aliases": ["a//b"]},
+        {**SHORT, "steps": {"sequence": ["a", "b"]}},
+        {"task": "chat", "steps": {"sequence": ["a"]}},
+        {"task": "chat", "steps": {"hear": "a", "think": "b"}},
+        {"task": "chat", "fallback": ["a"], "steps": {"sequence": ["a", "b"]}},
     ],
     ids=[
         "both",
@@ -99,6 +106,10 @@ def test_both_forms_are_valid(model: object, schema: Any) -> None:
         "name",
         "no variant",
         "alias",
+        "steps of its own",
+        "one step",
+        "no voice",
+        "steps and a fallback",
     ],
 )
 def test_what_is_neither_is_not(model: object, schema: Any) -> None:
