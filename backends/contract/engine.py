@@ -12,6 +12,8 @@ Rules every engine keeps:
   `surfaces`; the host refuses the others for it;
 - one engine loads at a time on a card: the host sees to it, but for an engine that starts anew by itself
   and so takes the lock (`backends.startlock`) itself, and says so by a class attribute `locks`;
+- an engine that takes all that its share grants, however small its model, says so by a class attribute
+  `fills`: in a slot it is then alone, unless the fleet gives it a part;
 - an engine that speaks lists in `abilities` which fields of the task beyond text and voice are its
   own business; for the others the host sees to the pace itself, and refuses the rest.
 """

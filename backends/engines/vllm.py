@@ -37,6 +37,7 @@ class Vllm:
 
     tasks: ClassVar[frozenset[Verb]] = frozenset({"chat"})
     locks: ClassVar[bool] = True  # at its restarts, too
+    fills: ClassVar[bool] = True
     surfaces: ClassVar[frozenset[Surface]] = frozenset(fields.SURFACES)
 
     @classmethod

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from backends.contract.engine import GpuShare, Memory
 from backends.engines.registry import ENGINES, Entry, engine_class
-from backends.estimates import here
+from backends.estimates import here, taken
 from backends.fleet import wording
 from backends.fleet.agree import agree
 from backends.fleet.load import read, shape
 from backends.fleet.problems import Finding, FleetError, Path, did_you_mean, shown
-from backends.fleet.schema import Fleet
+from backends.fleet.schema import Fleet, size_in_bytes
 
 # What `backends.sources` resolves. Whether a path exists is a question for the node, not for here.
 SCHEMES = {"builtin": "builtin://NAME", "file": "file:///PATH"}
@@ -27,7 +27,10 @@ def check(path: str | File, engines: Mapping[str, Entry] = ENGINES) -> Fleet:
     document = read(path)
     fleet, problems = shape(document)
     if fleet is not None:
-        findings = [*agree(fleet), *hosted(fleet, engines)]
+        agreed = agree(fleet)
+        findings = [*agreed, *hosted(fleet, engines)]
+        if not findings:
+            findings = [*fitting(fleet)]
         problems += [document.problem(finding) for finding in findings]
     if fleet is None or problems:
         raise FleetError(str(path), problems)
@@ -53,6 +56,47 @@ def estimates(fleet: Fleet) -> dict[tuple[str, str], Memory | None]:
             options, share = engine.Options(**one.options), fleet.granted(one.place)
             found[name, variant] = here(engine, name, model.task, one.source, options, share)
     return found
+
+
+def fitting(fleet: Fleet) -> Iterator[Finding]:
+    """Every model in a slot fits into it, beside those that never leave it."""
+    known = estimates(fleet)
+    for slot, found in fleet.slots.items():
+        whole = fleet.holds(slot)
+        inside = {
+            (name, variant): one
+            for name, model in fleet.models.items()
+            for variant, one in model.variants.items()
+            if one.slot == slot
+        }
+        if not inside:
+            yield Finding(
+                ("slots", slot),
+                f"no model is in the slot {slot}",
+                "name it as a variant's 'slot', or remove it",
+            )
+        sizes = {
+            who: taken(
+                engine_class(one.engine),
+                None if one.memory is None else size_in_bytes(one.memory),
+                known[who],
+                whole,
+            )
+            for who, one in inside.items()
+        }
+        pinned = [who for who, one in inside.items() if one.pin]
+        for who in inside:
+            beside = sum(sizes[other] for other in pinned if other != who)
+            path: Path = ("models", who[0], "variants", who[1], "slot")
+            about = f"{who[0]}, variant {who[1]}:"
+            if whole is not None and sizes[who] + beside > whole:
+                needs = f"takes {sizes[who] / 2**30:.1f} GiB" if sizes[who] != whole else "takes all"
+                rest = f", and what is pinned there {beside / 2**30:.1f} GiB" if beside else ""
+                message = f"{about} {needs} of the slot {slot}, which holds {whole / 2**30:.1f} GiB{rest}"
+                yield Finding(path, message, "a larger slot, or 'memory' where the model takes less")
+            elif found.most is not None and len({who, *pinned}) > found.most:
+                message = f"{about} never has a turn in the slot {slot}: as many are pinned as it holds"
+                yield Finding(path, message, "pin fewer, or let it hold more")
 
 
 def _variant(fleet: Fleet, name: str, variant: str, engines: Mapping[str, Entry]) -> Iterator[Finding]:
