@@ -155,6 +155,23 @@ class Reranks(Protocol):
 
 
 @runtime_checkable
+class Sleeps(Protocol):
+    """An engine that can give back what it has of a card and keep its process, which wakes sooner than
+    another starts. `sleeps`: whether this one does, by its options."""
+
+    @property
+    def sleeps(self) -> bool: ...
+
+    async def sleep(self) -> None:
+        """While nothing runs. Raises where it cannot: then it is closed."""
+        ...
+
+    async def wake(self) -> None:
+        """Raises where it cannot: then it is closed, and another is loaded."""
+        ...
+
+
+@runtime_checkable
 class Reconfigures(Protocol):
     """An engine that takes some of its options while it serves; the others need a new process.
 

@@ -124,6 +124,9 @@ def _variant(fleet: Fleet, name: str, variant: str, engines: Mapping[str, Entry]
     except ValidationError as error:
         yield from wording.findings(error, engine.Options, (*path, "options"))
         return
+    if getattr(options, "sleep", False) and not (one.slot and one.place.share):
+        message = f"{name}, variant {variant}: only a model in a slot with a share of a card can sleep"
+        yield Finding((*path, "options", "sleep"), message, "remove it")
     if fleet.nodes.keys() >= set(one.place.nodes):
         share = fleet.granted(one.place)
         memory = here(engine, name, task, one.source, options, share)

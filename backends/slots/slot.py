@@ -5,11 +5,12 @@ import gc
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from backends import heap, torch_device
+from backends.contract.engine import Sleeps
 from backends.contract.errors import GatewayError, ModelDown, NotReady
 from backends.contract.state import Swaps, VariantState
 from backends.contract.tasks import StreamTask, Task
@@ -27,10 +28,13 @@ FAILED_S = 10.0
 
 @dataclass(slots=True)
 class _Seat:
-    """One that may come. `host`: while it is in the slot; `left`: what was last told of it there."""
+    """One that may come. `host`: while it is in the slot; `asleep`: while it is not, but its process is kept
+    (`ends`: it is not to be); `left`: what was last told of it there."""
 
     make: Callable[[], Host]
     host: Host | None = None
+    asleep: Host | None = None
+    ends: bool = False
     left: VariantState = field(default_factory=lambda: VariantState("cold"))
     failed: float | None = None
     closing_s: float = 0.0
@@ -51,7 +55,8 @@ class Slot:
         self._seats = {app: _Seat(make) for app, make in made.items()}
         self._turns, self._pinned = turns, tuple(pinned)
         self._awaited: dict[str, asyncio.Future[None]] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        self._loading: set[asyncio.Task[None]] = set()
+        self._evicting: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -71,6 +76,7 @@ class Slot:
     def unload(self, app: str) -> None:
         """Let it go as soon as nothing runs on it. Nothing of one that is pinned."""
         if app not in self._pinned:
+            self._seats[app].ends = True
             self._turns.release(app)
             self._advance()
 
@@ -93,8 +99,9 @@ class Slot:
         return host
 
     def hosts(self) -> dict[str, Host]:
-        """Those that are in the slot, loading and leaving ones too."""
-        return {app: seat.host for app, seat in self._seats.items() if seat.host is not None}
+        """Those that are in the slot, loading ones too, and those that sleep."""
+        found = {app: seat.host or seat.asleep for app, seat in self._seats.items()}
+        return {app: host for app, host in found.items() if host is not None}
 
     def states(self, node: str, pid: int) -> dict[str, VariantState]:
         """Of every variant. `waiting`: for its turn."""
@@ -105,6 +112,7 @@ class Slot:
         for app, host in self.hosts().items():
             if self._turns.stage(app) == "ready" and not await host.engine.healthy():
                 log.warning("%s is not healthy, and leaves its slot", app)
+                self._seats[app].ends = True
                 self._turns.release(app, broken=True)
         self._advance()
 
@@ -112,10 +120,9 @@ class Slot:
         self._closed = True
         if self._alarm is not None:
             self._alarm.cancel()
-        running = tuple(self._running)
-        for one in running:
-            one.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        for loading in self._loading:
+            loading.cancel()
+        await asyncio.gather(*self._loading, *self._evicting, return_exceptions=True)
         for waits in self._awaited.values():
             waits.cancel()
         await asyncio.gather(*(host.close() for host in self.hosts().values()), return_exceptions=True)
@@ -125,8 +132,8 @@ class Slot:
         if seat.host is not None and stage in ("loading", "ready"):
             return replace(seat.host.state(node, pid), swaps=seat.swaps)
         state = replace(seat.left, swaps=seat.swaps)
-        if stage == "queued":
-            return replace(state, readiness="waiting", message="")
+        if stage in ("queued", "loading"):
+            return replace(state, readiness="waiting" if stage == "queued" else "loading", message="")
         left = 0.0 if seat.failed is None else FAILED_S + seat.failed - time.monotonic()
         return replace(state, readiness="down", retry_s=left) if left > 0 else replace(state, message="")
 
@@ -147,9 +154,9 @@ class Slot:
         now = time.monotonic()
         step = self._turns.step(now)
         for app in step.evict:
-            self._begin(self._evict(app))
+            _begin(self._evict(app), self._evicting)
         for load in step.load:
-            self._begin(self._load(load))
+            _begin(self._load(load), self._loading)
         for app in [app for app in self._awaited if self._turns.may(app)]:
             _settle(self._awaited.pop(app))
         if self._alarm is not None:
@@ -157,21 +164,16 @@ class Slot:
         loop = asyncio.get_running_loop()
         self._alarm = None if step.again is None else loop.call_later(step.again - now, self._advance)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
     async def _evict(self, app: str) -> None:
         seat, began = self._seats[app], time.monotonic()
         assert seat.host is not None
         log.info("unloading %s", app)
         seat.left = replace(seat.host.state("", 0), readiness="cold", replicas=(), message="")
         host, seat.host = seat.host, None
-        try:
-            await host.close()
-        except Exception:
-            log.exception("%s failed to close", app)
+        if await _slept(host, seat):
+            seat.asleep = host
+        else:
+            await _closed(host)
         del host
         await asyncio.to_thread(_give_back)
         seat.closing_s = time.monotonic() - began
@@ -183,9 +185,11 @@ class Slot:
     async def _load(self, load: Load) -> None:
         app, seat, began = load.name, self._seats[load.name], time.monotonic()
         log.info("loading %s, instead of %s", app, ", ".join(load.instead) or "none")
+        seat.ends = False
         try:
-            seat.host = seat.make()
-            await seat.host.load()
+            if not await self._woken(seat):
+                seat.host = seat.make()
+                await seat.host.load()
         except Exception as error:
             log.exception("%s failed to load", app)
             await self._failed(app, seat, error)
@@ -195,6 +199,22 @@ class Slot:
         self._count(seat, load, took)
         self._turns.loaded(app, time.monotonic(), took)
         self._advance()
+
+    async def _woken(self, seat: _Seat) -> bool:
+        host, seat.asleep = seat.asleep, None
+        if host is None or not isinstance(host.engine, Sleeps):
+            return False
+        try:
+            await host.engine.wake()
+        except asyncio.CancelledError:
+            seat.asleep = host
+            raise
+        except Exception:
+            log.exception("a model does not wake, and is loaded anew")
+            await _closed(host)
+            return False
+        seat.host = host
+        return True
 
     def _count(self, seat: _Seat, load: Load, took: float) -> None:
         """With the time that it took to close those who went for it, as far as that was not at once."""
@@ -207,13 +227,37 @@ class Slot:
         message = error.message if isinstance(error, GatewayError) else "the engine failed to load"
         host, seat.host = seat.host, None
         if host is not None:
-            with suppress(Exception):
-                await host.close()
+            await _closed(host)
         seat.failed, seat.left = time.monotonic(), VariantState("cold", message=message)
         self._turns.gone(app)
         if (waits := self._awaited.pop(app, None)) is not None:
             _settle(waits, ModelDown(f"the model is down: {message}"))
         self._advance()
+
+
+def _begin(work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
+    task = asyncio.create_task(work)
+    among.add(task)
+    task.add_done_callback(among.discard)
+
+
+async def _slept(host: Host, seat: _Seat) -> bool:
+    engine = host.engine
+    if seat.ends or not isinstance(engine, Sleeps) or not engine.sleeps:
+        return False
+    try:
+        await engine.sleep()
+    except Exception:
+        log.exception("a model cannot sleep, and is closed")
+        return False
+    return True
+
+
+async def _closed(host: Host) -> None:
+    try:
+        await host.close()
+    except Exception:
+        log.exception("a model failed to close")
 
 
 def _settle(waits: asyncio.Future[None], error: Exception | None = None) -> None:

@@ -42,15 +42,22 @@ MODELS: dict[str, Any] = {
     },
     SIDE: {"task": "rerank", "engine": "onnx", "source": "builtin://minilm"},
 }
+# One of them at a time.
+SAY, LIKE = "espeak-ng", "minilm-in-turns"
+IN_TURNS: dict[str, Any] = {
+    SAY: {"task": "speak", "engine": "espeak-ng", "source": "builtin://espeak-ng", "slot": "desk"},
+    LIKE: {"task": "embed", "engine": "onnx", "source": "builtin://minilm", "slot": "desk"},
+}
 MOST = 60.0
 
 
 @pytest.fixture(scope="module")
 def zero(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     file = tmp_path_factory.mktemp("zero") / "fleet.yaml"
-    models = {name: {**model, "place": HERE} for name, model in MODELS.items()}
-    nodes = {"laptop": {"cpus": 2, "memory": "4Gi"}}
-    file.write_text(yaml.safe_dump({"version": 1, "nodes": nodes, "models": models}, sort_keys=False))
+    models = {name: {**model, "place": HERE} for name, model in MODELS.items()} | IN_TURNS
+    nodes, slots = {"laptop": {"cpus": 2, "memory": "4Gi"}}, {"desk": {"place": HERE, "most": 1}}
+    fleet = {"version": 1, "nodes": nodes, "slots": slots, "models": models}
+    file.write_text(yaml.safe_dump(fleet, sort_keys=False))
     running = Running(file, keepalive_s=1)
     yield running
     running.stop()
@@ -218,3 +225,30 @@ def test_more_replicas_under_load_and_fewer_after(zero: Running) -> None:
     down = until(lambda: len(variant(zero, EMBED)["replicas"]) == 1)
     print(f"\nthree after {up:.1f} s, one again {down:.1f} s later; {len(statuses)} requests")
     assert set(statuses) == {200}
+
+
+def test_two_take_turns_in_one_slot(zero: Running, sdk: openai.OpenAI) -> None:
+    def say() -> bool:
+        answer = sdk.audio.speech.create(model=SAY, voice="alloy", input="Hello!", response_format="wav")
+        return len(answer.content) > 1000
+
+    def like() -> bool:
+        return len(sdk.embeddings.create(model=LIKE, input="a cat").data[0].embedding) == 384
+
+    pids = set()
+    for model, ask in ((SAY, say), (LIKE, like), (SAY, say)):
+        assert ask()
+        until(lambda model=model: variant(zero, model)["state"] == "ready")  # type: ignore[misc]
+        (other,) = {SAY, LIKE} - {model}
+        assert (variant(zero, other)["state"], variant(zero, other)["replicas"]) == ("cold", [])
+        pids.add(variant(zero, model)["replicas"][0]["pid"])
+    assert len(pids) == 1  # the slot's process, whoever is in it
+    with ThreadPoolExecutor(20) as pool:
+        assert all(pool.map(lambda number: (say, like)[number % 2](), range(40)))
+    lines = httpx2.get(f"{zero.url}/metrics", timeout=30).text.splitlines()
+    swaps = {line.rpartition(" ")[0]: line.rpartition(" ")[2] for line in lines if "motley_slot_swap" in line}
+    print("\n" + "\n".join(f"{name} {value}" for name, value in swaps.items() if name[0] != "#"))
+    assert float(swaps[f'motley_slot_swaps_total{{app="{SAY}--main",instead_of="{LIKE}--main"}}']) >= 1
+    cool(zero, LIKE)
+    cool(zero, SAY)
+    assert httpx2.get(f"{zero.url}/ready", timeout=30).status_code == 200
