@@ -42,7 +42,7 @@ class Watch:
         """`nodes`: (Ray's node id → the kind of node, those that live)."""
         self.states: dict[str, VariantState] = {}
         self.processes: dict[str, VariantState] = {}
-        self._slots: dict[str, tuple[str, ...]] = {}
+        self._slots: dict[str, dict[str, bool]] = {}
         self.nodes: tuple[Node, ...] = ()
         self._report, self._details, self._count_nodes = report, details, nodes
         self._told: dict[str, Any] = {"applications": {}}

@@ -75,7 +75,7 @@ def fitting(fleet: Fleet) -> Iterator[Finding]:
                 f"no model is in the slot {slot}",
                 "name it as a variant's 'slot', or remove it",
             )
-        sizes = {
+        sizes = {  # of those of which anything can be said here
             who: taken(
                 engine_class(one.engine),
                 None if one.memory is None else size_in_bytes(one.memory),
@@ -83,13 +83,14 @@ def fitting(fleet: Fleet) -> Iterator[Finding]:
                 whole,
             )
             for who, one in inside.items()
+            if known[who] or one.memory or getattr(engine_class(one.engine), "fills", False)
         }
         pinned = [who for who, one in inside.items() if one.pin]
         for who in inside:
-            beside = sum(sizes[other] for other in pinned if other != who)
+            beside = sum(sizes.get(other, 0) for other in pinned if other != who)
             path: Path = ("models", who[0], "variants", who[1], "slot")
             about = f"{who[0]}, variant {who[1]}:"
-            if whole is not None and sizes[who] + beside > whole:
+            if whole is not None and who in sizes and sizes[who] + beside > whole:
                 needs = f"takes {sizes[who] / 2**30:.1f} GiB" if sizes[who] != whole else "takes all"
                 rest = f", and what is pinned there {beside / 2**30:.1f} GiB" if beside else ""
                 message = f"{about} {needs} of the slot {slot}, which holds {whole / 2**30:.1f} GiB{rest}"

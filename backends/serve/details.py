@@ -39,18 +39,18 @@ def variant_states(
     }
 
 
-def inside(details: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """The processes of slots, each with the applications that take turns in it."""
+def inside(details: Mapping[str, Any]) -> dict[str, dict[str, bool]]:
+    """The processes of slots, each with the applications in it, and whether these always are."""
     found = {}
     for name, told in details["applications"].items():
         spec = ((told.get("deployed_app_config") or {}).get("args") or {}).get("spec") or {}
         if "members" in spec:
-            found[name] = tuple(spec["members"])
+            found[name] = {app: app in spec["pinned"] for app in spec["members"]}
     return found
 
 
 def spread(
-    processes: Mapping[str, VariantState], slots: Mapping[str, tuple[str, ...]]
+    processes: Mapping[str, VariantState], slots: Mapping[str, Mapping[str, bool]]
 ) -> dict[str, VariantState]:
     """The state of each variant, of processes some of which are `slots`: what is told of one of those is true
     of all in it, until it runs and says more."""
@@ -58,8 +58,8 @@ def spread(
     for name, apps in slots.items():
         whole = replace(processes[name], members={}) if name in processes else VariantState()
         told = processes[name].members if name in processes else {}
-        for app in apps:
-            own = told.get(app, VariantState("cold"))
+        for app, pinned in apps.items():
+            own = told.get(app, VariantState("ready" if pinned else "cold"))
             states[app] = own if whole.ready else replace(whole, facts=own.facts, swaps=own.swaps)
     return states
 
