@@ -147,12 +147,14 @@ class Waits:
 
 @dataclass
 class Replay:
-    """Requests on models of one slot, played on a virtual clock: (when, which, for how long)."""
+    """Requests on models of one slot, played on a virtual clock: (when, which, for how long). `alone`: loads
+    follow one another, as on a GPU."""
 
     loads: dict[str, float]
     requests: Iterator[tuple[float, str, float]]
     room: Room
     sizes: dict[str, int]
+    alone: bool = False
     now: float = 0.0
     waiting: list[tuple[Waits, float]] = field(default_factory=list)
     ended: list[Waits] = field(default_factory=list)
@@ -160,7 +162,7 @@ class Replay:
 
     def run(self) -> "Replay":
         turns, number = Turns(self.room, self.sizes), itertools.count()
-        ongoing, looked = dict.fromkeys(self.sizes, 0), -1.0
+        ongoing, looked, free = dict.fromkeys(self.sizes, 0), -1.0, 0.0
         agenda: list[tuple[float, int, Callable[[], None]]] = []
 
         def at(when: float, what: Callable[[], None]) -> None:
@@ -179,8 +181,8 @@ class Replay:
             self.waiting.append((Waits(name, self.now), lasts))
             turns.want(name, self.now)
 
-        def come(name: str) -> None:
-            turns.loaded(name, self.now, self.loads[name])
+        def come(name: str, took: float) -> None:
+            turns.loaded(name, self.now, took)
 
         for when, name, lasts in self.requests:
             at(when, lambda name=name, lasts=lasts: ask(name, lasts))  # type: ignore[misc]
@@ -198,7 +200,8 @@ class Replay:
                 at(self.now + CLOSING_S, lambda name=name: turns.gone(name))  # type: ignore[misc]
             for load in step.load:
                 self.swaps += 1
-                at(self.now + self.loads[load.name], lambda name=load.name: come(name))  # type: ignore[misc]
+                free = (max(free, self.now) if self.alone else self.now) + self.loads[load.name]
+                at(free, lambda name=load.name, took=free - self.now: come(name, took))  # type: ignore[misc]
             if step.again is not None and step.again != looked:
                 looked = step.again
                 at(looked, lambda: None)
@@ -212,7 +215,7 @@ class Replay:
         return self
 
 
-def zipf(seed: int, models: str, rate: float, lasts: float, count: int = 150) -> Replay:
+def zipf(seed: int, models: str, rate: float, lasts: float, alone: bool, count: int = 150) -> Replay:
     """`rate` requests a second, the first model twice as often as the second, three times as the third …;
     each lasts `lasts` seconds on average. Loads take 1 to 4 s."""
     dice = random.Random(seed)
@@ -223,19 +226,20 @@ def zipf(seed: int, models: str, rate: float, lasts: float, count: int = 150) ->
     ]
     loads = {name: dice.uniform(1, 4) for name in models}
     sizes = {name: dice.randrange(GIB // 2, GIB) for name in models}
-    return Replay(loads, iter(requests), Room(2 * GIB, most=2), sizes).run()
+    return Replay(loads, iter(requests), Room(2 * GIB, most=2), sizes, alone).run()
 
 
 @pytest.mark.parametrize("rate", [0.2, 1.0, 5.0])
 @pytest.mark.parametrize("lasts", [0.0, 0.3, 6.0])
-def test_nobody_waits_long_while_something_is_idle(rate: float, lasts: float) -> None:
+@pytest.mark.parametrize("alone", [False, True])
+def test_nobody_waits_long_while_something_is_idle(rate: float, lasts: float, alone: bool) -> None:
     for seed in range(20):
-        replay = zipf(seed, "abcd", rate, lasts)
+        replay = zipf(seed, "abcd", rate, lasts, alone)
         slowest = max(replay.loads.values())
         assert len(replay.ended) == 150
         assert replay.swaps >= 4
         assert max(one.beside_idle for one in replay.ended) <= 3 * slowest
-        if not lasts:  # then nothing else is waited for than loads
+        if not (lasts or alone):  # then nothing else is waited for than loads
             assert max(one.in_all for one in replay.ended) <= 3 * slowest
 
 
