@@ -215,7 +215,7 @@ class Replay:
         return self
 
 
-def zipf(seed: int, models: str, rate: float, lasts: float, alone: bool, count: int = 150) -> Replay:
+def zipf(seed: int, models: str, rate: float, lasts: float, alone: bool, count: int = 100) -> Replay:
     """`rate` requests a second, the first model twice as often as the second, three times as the third …;
     each lasts `lasts` seconds on average. Loads take 1 to 4 s."""
     dice = random.Random(seed)
@@ -233,10 +233,10 @@ def zipf(seed: int, models: str, rate: float, lasts: float, alone: bool, count: 
 @pytest.mark.parametrize("lasts", [0.0, 0.3, 6.0])
 @pytest.mark.parametrize("alone", [False, True])
 def test_nobody_waits_long_while_something_is_idle(rate: float, lasts: float, alone: bool) -> None:
-    for seed in range(8):
+    for seed in range(6):
         replay = zipf(seed, "abcd", rate, lasts, alone)
         slowest = max(replay.loads.values())
-        assert len(replay.ended) == 150
+        assert len(replay.ended) == 100
         assert replay.swaps >= 4
         assert max(one.beside_idle for one in replay.ended) <= 3 * slowest
         if not (lasts or alone):  # then nothing else is waited for than loads
