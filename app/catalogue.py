@@ -224,7 +224,7 @@ class Catalogue:
         chosen, seconds = model.variants[variant], model.timeout_s
         return Target(
             app_name(name, variant), name, variant, chosen.engine, model.task, seconds,
-            alone_s=seconds, sticky=sticky, single=chosen.scale.replicas == (1, 1),
+            alone_s=seconds, sticky=sticky, single=chosen.slot is not None or chosen.scale.replicas == (1, 1),
             wait_s=model.patience(variant),
         )  # fmt: skip
 

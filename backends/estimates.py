@@ -21,6 +21,14 @@ def estimated(engine: Any, model: ModelRef, options: Any, share: GpuShare) -> Me
     return memory
 
 
+def taken(engine: Any, declared: int | None, memory: Memory | None, whole: int | None) -> int:
+    """Bytes of its slot that a model takes: `whole`, all that there is, for an engine that always takes all
+    (`fills`), and where nobody can say."""
+    if whole is None or declared is not None:
+        return declared or 0
+    return whole if memory is None or getattr(engine, "fills", False) else memory.total
+
+
 def here(engine: Any, name: str, task: Verb, source: str, options: Any, share: GpuShare) -> Memory | None:
     """None where the source is not on this machine, too."""
     try:

@@ -1,5 +1,7 @@
 """Which device torch computes on, held to its share: for every engine on torch in this process."""
 
+import sys
+
 from backends.contract.engine import GpuShare
 from backends.contract.errors import EngineFailed
 
@@ -33,3 +35,12 @@ def ready(device: str, share: float) -> None:
     # Younger than the engine's least torch for Intel's cards.
     if share < 1 and hasattr(cards, "set_per_process_memory_fraction"):
         cards.set_per_process_memory_fraction(share)
+
+
+def give_back() -> None:
+    """Let cards have what torch keeps of them for later, in a process that has torch."""
+    torch = sys.modules.get("torch")
+    for device in ("cuda", "xpu"):
+        cards = getattr(torch, device, None)
+        if cards is not None and cards.is_available() and cards.is_initialized():
+            cards.empty_cache()

@@ -19,7 +19,7 @@ from backends.fleet.crowding import free_gpus
 from backends.fleet.engines import check as check_fleet
 from backends.fleet.engines import estimates
 from backends.fleet.live import Node, lacking, on_these
-from backends.fleet.placement import Placement, asks, machines, solve
+from backends.fleet.placement import Placement, asks, machines, place_of, solve
 from backends.fleet.problems import FleetError
 from backends.fleet.schema import Fleet
 
@@ -129,6 +129,8 @@ def placement(fleet: Fleet, memory: dict[tuple[str, str], Memory | None]) -> lis
             "cpus": one.place.cpus,
             "granted": fleet.granted(one.place).granted,
             "estimated": known.total if (known := memory[name, variant]) else None,
+            "slot": one.slot,
+            "pin": one.pin,
             "replicas": list(one.scale.replicas),
             "traffic": model.weights.get(variant, 0),
             "aliases": list(model.aliases),
@@ -166,8 +168,8 @@ def seats(
             "machine": machine.number,
             "gpus": list(gpus),
             "share": ask.share,
-            "granted": fleet.granted(fleet.models[ask.model].variants[ask.variant].place).granted,
-            "estimated": known.total if (known := memory[ask.model, ask.variant]) else None,
+            "granted": fleet.granted(place_of(fleet, ask)).granted,
+            "estimated": known.total if (known := memory.get((ask.model, ask.variant))) else None,
         }
         for ask, machine, gpus in placed.seats
     ]
@@ -188,7 +190,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
             row["variant"],
             row["engine"],
             ", ".join(row["nodes"]),
-            f"{row['share']:g}" if row["share"] else "–",
+            _share(row),
             _size(row["granted"]) if row["granted"] else "–",
             "unknown here" if row["estimated"] is None else _size(row["estimated"]),
             str(least) if least == most else f"{least}–{most}",
@@ -196,6 +198,13 @@ def table(rows: list[dict[str, Any]]) -> Table:
             ", ".join(row["aliases"]),
         )
     return shown
+
+
+def _share(row: dict[str, Any]) -> str:
+    share = f"{row['share']:g}" if row["share"] else "–"
+    if row["slot"] is None:
+        return share
+    return f"{share} in {row['slot']}{', pinned' if row['pin'] else ''}"
 
 
 def cards(placed: Placement) -> Table:

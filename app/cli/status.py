@@ -56,7 +56,7 @@ def _models(fleet: dict[str, Any]) -> Table:
                 _state(variant),
                 ", ".join(sorted({replica["node"] for replica in replicas})) or "–",
                 f"{variant['weight']} %",
-                f"{variant['share']:g}" if variant["share"] else "–",
+                _share(variant),
                 f"{len(replicas)}{waiting}",
                 _size(_sum(replica["memory"]["ram"] for replica in replicas)),
                 str(sum(replica["ongoing"] for replica in replicas)),
@@ -97,6 +97,11 @@ def _size(count: int | None) -> str:
     if count is None:
         return "–"
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def _share(variant: dict[str, Any]) -> str:
+    share = f"{variant['share']:g}" if variant["share"] else "–"
+    return f"{share} in {variant['slot']}" if variant["slot"] else share
 
 
 def _state(variant: dict[str, Any]) -> str:

@@ -34,7 +34,7 @@ from backends.fleet.engines import check as check_fleet
 from backends.fleet.problems import FleetError
 from backends.fleet.schema import Fleet, app_name
 from backends.render.serve import serve_config
-from backends.serve.details import variant_states
+from backends.serve.details import inside, spread, variant_states
 from backends.serve.rest import Cluster
 
 # HAProxy looks for the door's own process on loopback, and Serve lets that listen where HAProxy does: so no
@@ -189,8 +189,9 @@ async def _start(cluster: Cluster, fleet: Fleet, place: Place, console: Console,
     with board:
         states: dict[str, VariantState] = {}
         while not board.settled:
-            states = variant_states(await cluster.details(), {}, states)
-            board.show(states)
+            details = await cluster.details()
+            states = variant_states(details, {}, states)
+            board.show(spread(states, inside(details)))
             await asyncio.sleep(LOOK_S)
     clock.lap("models")
     with console.status("waiting for the door …"):

@@ -17,10 +17,10 @@ router = APIRouter(tags=["fleet"])
 
 @router.get("/v1/fleet", summary="What runs where", response_model=None)
 async def fleet(desk: AtDesk) -> Response:
-    """Per model and variant: state, progress, seconds, share, weight, each replica with its memory, and
-    what those lack that have no place. `steps`: of a chain, each with its model. `traffic`: how the weights
-    were before their last change, when that was, and why, where a variant lost it by itself. Per GPU: who is
-    on it, and what of it each has. Bytes."""
+    """Per model and variant: state, progress, seconds, share (of its slot, where it is in one), weight, each
+    replica with its memory, and what those lack that have no place. `steps`: of a chain, each with its model.
+    `traffic`: how the weights were before their last change, when that was, and why, where a variant lost it
+    by itself. Per GPU: who is on it, and what of it each has. Bytes."""
     states = await desk.inspect()
     of = desk.catalogue.fleet
     return Json(
@@ -48,6 +48,7 @@ def _model(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[st
                 "engine": model.variants[label].engine,
                 "nodes": list(model.variants[label].place.nodes),
                 "share": model.variants[label].place.share,
+                "slot": model.variants[label].slot,
                 "weight": weights.get(label, 0),
                 "state": state.readiness,
                 "stage": state.stage,

@@ -72,9 +72,11 @@ async def unload(model: str, desk: AtDesk) -> Response:
     states = {label: state for label, state in states.items() if found.variants[label].scale.may_be_cold}
     if not states:
         least = min(one.scale.replicas[0] for one in found.variants.values())
+        keeps = f"keeps at least {least} replica{'s' if least > 1 else ''} (`scale.replicas` in the fleet)"
+        if any(one.pin for one in found.variants.values()):
+            keeps = "is pinned in its slot (`pin` in the fleet)"
         raise InvalidRequest(
-            f"The model `{model}` keeps at least {least} replica{'s' if least > 1 else ''} (`scale.replicas` "
-            "in the fleet), so it cannot be unloaded",
+            f"The model `{model}` {keeps}, so it cannot be unloaded",
             param="model",
             code="model_kept",
         )

@@ -1,9 +1,11 @@
 """Prometheus: what was asked of which variant, how soon it answered, and how it ended."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.telemetry.visit import Visit
@@ -70,6 +72,9 @@ class Meters:
             registry=registry,
         )
 
+        self.swapped = _Swapped()
+        registry.register(self.swapped)
+
     def rolled_back(self, model: str, variant: str, reason: str) -> None:
         self.rollbacks.labels(model, variant, reason).inc()
 
@@ -101,6 +106,7 @@ class Meters:
         """Prometheus' text format."""
         for gauge in (self.ready, self.busy, self.queued, self.memory, self.circuit):
             gauge.clear()
+        self.swapped.states = states
         for app, state in states.items():
             self.ready.labels(app).set(state.ready)
             self.busy.labels(app).set(sum(replica.busy for replica in state.replicas))
@@ -111,6 +117,26 @@ class Meters:
                     if size is not None:
                         self.memory.labels(app, replica.node, str(replica.pid), of).set(size)
         return generate_latest(self.registry)
+
+
+class _Swapped(Collector):
+    """What its process has counted of each model in a slot: no door has seen all of it."""
+
+    def __init__(self) -> None:
+        self.states: Mapping[str, VariantState] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        labels = ("app", "instead_of")
+        count = CounterMetricFamily("motley_slot_swaps", "Times it came into its slot.", labels=labels)
+        seconds = CounterMetricFamily(
+            "motley_slot_swap_seconds", "What they took, closing the one before included.", labels=labels
+        )
+        for app, state in self.states.items():
+            for other, (times, took) in state.swaps.items():
+                count.add_metric((app, other), times)
+                seconds.add_metric((app, other), took)
+        yield count
+        yield seconds
 
 
 class Metered:

@@ -62,7 +62,7 @@ class RayUpstream:
 
     async def inspect(self) -> Mapping[str, VariantState]:
         """`states` with the live figures of the replicas, which are asked now."""
-        ready = [app for app, state in self._watch.states.items() if state.ready]
+        ready = [app for app, state in self._watch.processes.items() if state.ready]
         await self._watch.ask(ready)
         return self._watch.states
 
@@ -91,47 +91,57 @@ class RayUpstream:
         return answer
 
     async def _by_ray(self, target: Target, task: Task[R]) -> tuple[Origin, R]:
-        response = self._handle(target.app, "call", _heavy(task)).remote(task)
+        process, *whose = self._where(target.app)
+        response = self._handle(process, "call", _heavy(task)).remote(task, *whose)
         try:
-            answer: tuple[Origin, R] = await self._watch.while_up(target.app, response)
+            answer: tuple[Origin, R] = await self._watch.while_up(process, response)
         except BaseException as error:
             raise _ended(response, error) from None
         return answer
 
     async def each(self, app: str, task: Task[R]) -> list[tuple[Origin, R]]:
-        handle = self._handle(app, "call", _heavy(task))
+        process, *whose = self._where(app)
+        handle = self._handle(process, "call", _heavy(task))
         try:
-            return await handle.broadcast("call", task).results_async()  # type: ignore[no-any-return]
+            return await handle.broadcast("call", task, *whose).results_async()  # type: ignore[no-any-return]
         except Exception as error:
             raise _mapped(error) from None
 
     async def load(self, app: str) -> None:
-        """By a request that asks for nothing: Serve brings a replica up for it, whoever leaves."""
-        if (before := self._loaders.pop(app, None)) is not None:
-            await before.shutdown_async()
-        # A new handle tells Serve at once that somebody waits; one that was there before tells what it has
-        # counted, now and then.
-        loader: DeploymentHandle[Any] = DeploymentHandle("Replica", app)
-        self._loaders[app] = loader = loader.options(method_name="keep")
-        response = loader.remote()
+        """By a request that asks for nothing: Serve brings a replica up for it, whoever leaves; a slot brings
+        the variant in."""
+        process, *whose = self._where(app)
+        loader = self._handle(process, "keep", False) if whose else await self._loader(app)
+        response = loader.remote(*whose)
         kept = asyncio.ensure_future(response)
         try:
             while not kept.done():
                 await asyncio.wait({kept}, timeout=POLL_S)
                 if not kept.done():
-                    self._watch.must_be_coming(app)
-            await self._watch.take(app, kept.result())
+                    self._watch.must_be_coming(process)
+            await self._watch.take(process, kept.result())
         except BaseException as error:
             kept.cancel()
             raise _ended(response, error) from None
 
+    async def _loader(self, app: str) -> Any:
+        """A new handle tells Serve at once that somebody waits; one that was there before tells what it has
+        counted, now and then."""
+        if (before := self._loaders.pop(app, None)) is not None:
+            await before.shutdown_async()
+        loader: DeploymentHandle[Any] = DeploymentHandle("Replica", app)
+        self._loaders[app] = loader = loader.options(method_name="keep")
+        return loader
+
     async def unload(self, app: str) -> None:
+        process, *whose = self._where(app)
         with suppress(DeploymentUnavailableError, RayActorError):  # nobody to tell
-            await self._handle(app, "state", False).broadcast("release").results_async()
+            await self._handle(process, "state", False).broadcast("release", *whose).results_async()
 
     async def stream(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
         ticket = self._lane.ticket()
-        response = self._handle(target.app, "stream", _heavy(task)).remote(task, ticket)
+        process, *whose = self._where(target.app)
+        response = self._handle(process, "stream", _heavy(task)).remote(task, ticket, *whose)
 
         def drop() -> None:
             # A machine that vanished closes nothing: what waits for it would wait on.
@@ -140,8 +150,8 @@ class RayUpstream:
                 response.cancel()
 
         try:
-            target.node, items, beside = await self._watch.while_up(target.app, anext(response))
-            with self._watch.when_down(target.app, drop):
+            target.node, items, beside = await self._watch.while_up(process, anext(response))
+            with self._watch.when_down(process, drop):
                 for item in items:
                     yield item
                 if beside:
@@ -158,6 +168,11 @@ class RayUpstream:
             raise _ended(response, error) from None
         finally:
             self._lane.done(ticket)
+
+    def _where(self, app: str) -> tuple[str, ...]:
+        """The application that hosts a variant and, where that is a slot, whose turn is meant."""
+        process = self._watch.process(app)
+        return (app,) if process == app else (process, app)
 
     def _handle(self, app: str, method: str, by_reference: bool) -> Any:
         """A configured handle, cached: every `options()` makes one with pushers of its own."""

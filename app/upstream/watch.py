@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from backends.contract.errors import ModelDown, NotReady
 from backends.contract.state import ReplicaState, VariantState
 from backends.fleet.live import Node
-from backends.serve.details import lost, replica_ids, settled, variant_states
+from backends.serve.details import inside, lost, replica_ids, settled, spread, variant_states
 from backends.serve.pulse import Pulses
 
 R = TypeVar("R")
@@ -28,6 +28,9 @@ class Watch:
     death comes seconds later, and that of a node's longer still.
 
     When the controller does not answer, the last word stands and requests go on.
+
+    `processes` are the applications that Serve knows; `states` those of variants, of which several may be in
+    one process, their slot (`process`).
     """
 
     def __init__(
@@ -38,6 +41,8 @@ class Watch:
     ) -> None:
         """`nodes`: (Ray's node id → the kind of node, those that live)."""
         self.states: dict[str, VariantState] = {}
+        self.processes: dict[str, VariantState] = {}
+        self._slots: dict[str, dict[str, bool]] = {}
         self.nodes: tuple[Node, ...] = ()
         self._report, self._details, self._count_nodes = report, details, nodes
         self._told: dict[str, Any] = {"applications": {}}
@@ -61,6 +66,10 @@ class Watch:
             await asyncio.wait(ended)
         await self._pulses.close()
 
+    def process(self, app: str) -> str:
+        """The application that hosts a variant: its own, or its slot's."""
+        return next((slot for slot, apps in self._slots.items() if app in apps), app)
+
     async def while_up(self, app: str, answer: Awaitable[R]) -> R:
         """Await an answer, but not past the death of the variant's last replica: Serve's router
         would hold the request until another comes up, however long that takes.
@@ -72,7 +81,7 @@ class Watch:
             await asyncio.wait({work, down}, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 return work.result()
-            if app in self.states and self.states[app].readiness != "down":
+            if app in self.processes and self.processes[app].readiness != "down":
                 raise NotReady("the model is loading")
             raise ModelDown("the model is down; it is being restarted")
         finally:
@@ -93,7 +102,7 @@ class Watch:
 
     def hatch(self, app: str) -> str | None:
         """Where the only replica of a variant can be asked, if it is on this machine."""
-        replicas = self.states[app].replicas if app in self.states else ()
+        replicas = self.processes[app].replicas if app in self.processes else ()
         known = self._known.get(replicas[0].id) if len(replicas) == 1 else None
         return known.hatch if known else None
 
@@ -119,23 +128,25 @@ class Watch:
 
     def must_be_coming(self, app: str) -> None:
         """Raises ModelDown for a variant that will not come up, NotReady for one that there is no more."""
-        if app not in self.states and self.states:
+        if app not in self.processes and self.processes:
             raise NotReady("the model is not placed yet")
-        if app in self.states and self.states[app].readiness == "down":
+        if app in self.processes and self.processes[app].readiness == "down":
             raise ModelDown("the model is down; the operator's log says why")
 
     def _note(self, app: str, reports: Sequence[VariantState]) -> None:
-        if app not in self.states or not reports:
+        if app not in self.processes or not reports:
             return
-        state, last = self.states[app], reports[-1]
+        state, last = self.processes[app], reports[-1]
         told = {replica.id: replica for report in reports for replica in report.replicas}
         self._known |= told
-        self.states[app] = replace(
+        self.processes[app] = replace(
             state,
             replicas=tuple(told.get(replica.id, replica) for replica in state.replicas),
             facts=last.facts,
             seconds=last.seconds,
+            members=last.members,
         )
+        self.states = spread(self.processes, self._slots)
         self._feel()
 
     async def _run(self) -> None:
@@ -149,9 +160,9 @@ class Watch:
     async def _look(self) -> None:
         self._told = await self._details()
         self._settle()
-        machines = {replica.machine for state in self.states.values() for replica in state.replicas}
+        machines = {replica.machine for state in self.processes.values() for replica in state.replicas}
         # Why a replica waits depends on which nodes there are at this moment.
-        if machines - self._kinds.keys() or any(state.pending for state in self.states.values()):
+        if machines - self._kinds.keys() or any(state.pending for state in self.processes.values()):
             kinds, self.nodes = await self._count_nodes()
             self._kinds |= kinds
             self._settle()
@@ -159,9 +170,10 @@ class Watch:
         # Other processes may know other facts, and so may those that took other options: an update brings
         # them while the variant stays ready, once it is settled.
         then, self._settled = self._settled, settled(self._told)
-        for app, state in self.states.items():
+        for app, state in self.processes.items():
             deployed = self._settled.setdefault(app, then.get(app, 0))
             unknown = any(replica.id not in self._known for replica in state.replicas)
+            unknown |= app in self._slots  # who is in it changes by itself
             if state.ready and (unknown or deployed > then.get(app, 0)) and app not in self._asking:
                 self._asking[app] = asyncio.create_task(self._learn(app))
 
@@ -174,9 +186,11 @@ class Watch:
     def _settle(self) -> None:
         """The states, by Serve's last word and the pulses of now."""
         fallen = self._pulses.fallen()
-        self.states = variant_states(self._told, self._kinds, self.states, fallen)
+        self.processes = variant_states(self._told, self._kinds, self.processes, fallen)
+        self._slots = inside(self._told)
+        self.states = spread(self.processes, self._slots)
         gone = lost(self._told, fallen)
-        for app in self.states:
+        for app in self.processes:
             down = self._down[app]
             if app not in gone:
                 down.clear()

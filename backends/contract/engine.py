@@ -12,6 +12,8 @@ Rules every engine keeps:
   `surfaces`; the host refuses the others for it;
 - one engine loads at a time on a card: the host sees to it, but for an engine that starts anew by itself
   and so takes the lock (`backends.startlock`) itself, and says so by a class attribute `locks`;
+- an engine that takes all that its share grants, however small its model, says so by a class attribute
+  `fills`: in a slot it is then alone, unless the fleet gives it a part;
 - an engine that speaks lists in `abilities` which fields of the task beyond text and voice are its
   own business; for the others the host sees to the pace itself, and refuses the rest.
 """
@@ -150,6 +152,23 @@ class Embeds(Protocol):
 @runtime_checkable
 class Reranks(Protocol):
     async def rerank(self, task: RerankTask) -> Ranking: ...
+
+
+@runtime_checkable
+class Sleeps(Protocol):
+    """An engine that can give back what it has of a card and keep its process, which wakes sooner than
+    another starts. `sleeps`: whether this one does, by its options."""
+
+    @property
+    def sleeps(self) -> bool: ...
+
+    async def sleep(self) -> None:
+        """While nothing runs. Raises where it cannot: then it is closed."""
+        ...
+
+    async def wake(self) -> None:
+        """Raises where it cannot: then it is closed, and another is loaded."""
+        ...
 
 
 @runtime_checkable

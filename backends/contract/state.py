@@ -9,6 +9,9 @@ from typing import Any, Literal
 Readiness = Literal["cold", "waiting", "loading", "ready", "down"]
 # open: after many failures nobody is let through · half-open: one is, to see
 Circuit = Literal["closed", "open", "half-open"]
+# Of a model in a slot: who went so that it could come (an application, `several` or `none`) → how often,
+# and seconds in all, from the first that was closed for it until it was ready.
+Swaps = Mapping[str, tuple[int, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,9 @@ class VariantState:
     """`progress` is 0…1 while loading, None when unknown; `seconds` is the time spent in
     loading (so far, in all once ready, and last time while cold); `facts` come from the engine once
     loaded. `pending`: replicas that have no process yet, because they wait for a place or were just asked
-    for. `circuit`: whether requests are let through to it; `retry_s`: when to ask again, where it is down."""
+    for. `circuit`: whether requests are let through to it; `retry_s`: when to ask again, where it is down.
+    `swaps`: how often it came into its slot, and what that cost; `members`: of the process of a slot, the
+    state of each variant in it, by application."""
 
     readiness: Readiness = "waiting"
     stage: str = ""
@@ -71,6 +76,8 @@ class VariantState:
     pending: int = 0
     circuit: Circuit = "closed"
     retry_s: float = 2.0
+    swaps: Swaps = field(default_factory=dict)
+    members: Mapping[str, "VariantState"] = field(default_factory=dict)
 
     @property
     def ready(self) -> bool:

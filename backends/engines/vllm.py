@@ -37,6 +37,7 @@ class Vllm:
 
     tasks: ClassVar[frozenset[Verb]] = frozenset({"chat"})
     locks: ClassVar[bool] = True  # at its restarts, too
+    fills: ClassVar[bool] = True
     surfaces: ClassVar[frozenset[Surface]] = frozenset(fields.SURFACES)
 
     @classmethod
@@ -106,6 +107,30 @@ class Vllm:
     async def close(self) -> None:
         if self._served is not None:
             await self._served.close()
+
+    @property
+    def sleeps(self) -> bool:
+        return self._options.sleep
+
+    async def sleep(self) -> None:
+        """Level 1: weights into the machine's memory, and no cache. Raises ModelDown, RuntimeError."""
+        await self._told("/sleep?level=1")
+        assert self._served is not None
+        await self._served.rest()
+
+    async def wake(self) -> None:
+        """Raises ModelDown where the child has ended meanwhile, else RuntimeError."""
+        await self._told("/wake_up")
+        assert self._served is not None
+        self._served.keep()
+
+    async def _told(self, path: str) -> None:
+        if self._served is None:
+            raise NotReady("the model is loading")
+        response = await self._served.post(path, b"", {})
+        async with response:
+            if response.status != 200:
+                raise RuntimeError(f"vLLM answers {path} with {response.status}")
 
     @property
     def busy(self) -> int:

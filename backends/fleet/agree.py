@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from backends.fleet.chained import chained
 from backends.fleet.crowding import crowding
 from backends.fleet.problems import Finding, Path, did_you_mean
-from backends.fleet.schema import Fleet, Model, Place, app_name
+from backends.fleet.schema import Fleet, Model, Place, Scale, Variant, app_name
 
 # First path segments of the door's own: an alias `NAME` is also the path `/NAME/v1/…`.
 RESERVED = frozenset(
@@ -19,7 +19,7 @@ def agree(fleet: Fleet) -> list[Finding]:
     placed = list(_places(fleet))
     found = [
         *_names(fleet), *_addresses(fleet), *_traffic(fleet), *_rollbacks(fleet), *_fallbacks(fleet),
-        *chained(fleet), *_door(fleet), *placed,
+        *chained(fleet), *_door(fleet), *_slots(fleet), *placed,
     ]  # fmt: skip
     # Where a variant fits nowhere by itself, saying that the whole does not fit adds nothing.
     return found if placed else [*found, *crowding(fleet)]
@@ -157,10 +157,60 @@ def _door(fleet: Fleet) -> Iterator[Finding]:
             yield Finding(at, f"there is no node '{label}'", did_you_mean(label, fleet.nodes))
 
 
-def _places(fleet: Fleet) -> Iterator[Finding]:
-    """Every variant fits, alone, on every kind of node it names."""
+def _slots(fleet: Fleet) -> Iterator[Finding]:
+    """What is said of a slot has an effect, and no variant contradicts its own."""
+    for name, slot in fleet.slots.items():
+        granted = all(node in fleet.nodes for node in slot.place.nodes) and fleet.granted(slot.place).granted
+        if granted and slot.memory is not None:
+            message = f"slot {name}: its share says what it holds"
+            yield Finding(("slots", name, "memory"), message, "remove 'memory'")
+        elif not granted and slot.memory is None and slot.most is None:
+            hint = "give 'memory', what it may hold, or 'most', how many models"
+            yield Finding(("slots", name), f"nothing says how much the slot {name} holds", hint)
     for name, model in fleet.models.items():
         for variant, one in model.variants.items():
+            yield from _in_slot(
+                fleet, f"{name}, variant {variant}", one, ("models", name, "variants", variant)
+            )
+
+
+def _in_slot(fleet: Fleet, who: str, one: Variant, path: Path) -> Iterator[Finding]:
+    if one.slot is None:
+        for key, given in (("pin", one.pin), ("memory", one.memory)):
+            if given:
+                yield Finding(
+                    (*path, key), f"{who}: '{key}' is for models in a slot", "remove it, or name its 'slot'"
+                )
+        return
+    slot = fleet.slots.get(one.slot)
+    if slot is None:
+        yield Finding(
+            (*path, "slot"), f"{who}: there is no slot '{one.slot}'", did_you_mean(one.slot, fleet.slots)
+        )
+        return
+    if one.place != slot.place:
+        yield Finding(
+            (*path, "place"), f"{who}: its place is that of the slot '{one.slot}'", "remove 'place'"
+        )
+    if one.scale != Scale.model_validate(
+        {
+            "replicas": (int(one.pin), 1),
+            "max_ongoing": one.scale.max_ongoing,
+            "max_queued": one.scale.max_queued,
+        }
+    ):
+        message = f"{who}: in a slot only 'max_ongoing' and 'max_queued' say something"
+        yield Finding((*path, "scale"), message, "remove the others")
+
+
+def _places(fleet: Fleet) -> Iterator[Finding]:
+    """Every variant, and every slot, fits, alone, on every kind of node it names."""
+    for name, slot in fleet.slots.items():
+        yield from _place(fleet, f"slot {name}", slot.place, ("slots", name, "place"))
+    for name, model in fleet.models.items():
+        for variant, one in model.variants.items():
+            if one.slot is not None:
+                continue
             path: Path = ("models", name, "variants", variant, "place")
             yield from _place(fleet, f"{name}, variant {variant}", one.place, path)
 

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from backends.fleet.placement import Ask, Machine, Placement, Seat, asks, machines, room_for, solve
-from backends.fleet.problems import Finding
+from backends.fleet.placement import SLOT, Ask, Machine, Placement, Seat, asks, machines, room_for, solve
+from backends.fleet.problems import Finding, Path
 from backends.fleet.schema import Fleet
 
 MOST_NAMED = 6
@@ -16,10 +16,14 @@ def crowding(fleet: Fleet) -> Iterator[Finding]:
     placement = solve(asks(fleet), there)
     # The first replica of each variant that has no place speaks for the others.
     for ask in {(ask.model, ask.variant): ask for ask in reversed(placement.left)}.values():
-        least = fleet.models[ask.model].variants[ask.variant].scale.replicas[0]
-        who = f"{ask.model}, variant {ask.variant}" + (f", replica {ask.replica}" if least > 1 else "")
         lack, message = in_the_way(ask, there, placement.seats)
-        path = ("models", ask.model, "variants", ask.variant, "place", lack)
+        path: Path
+        if ask.model.startswith(SLOT):
+            who, path = ask.model, ("slots", ask.model.removeprefix(SLOT), "place", lack)
+        else:
+            least = fleet.models[ask.model].variants[ask.variant].scale.replicas[0]
+            who = f"{ask.model}, variant {ask.variant}" + (f", replica {ask.replica}" if least > 1 else "")
+            path = ("models", ask.model, "variants", ask.variant, "place", lack)
         yield Finding(path, f"{who}: {message}", _what_would_help(fleet, ask, placement))
 
 

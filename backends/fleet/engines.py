@@ -11,12 +11,12 @@ from pydantic import ValidationError
 from backends.contract.engine import GpuShare, Memory
 from backends.contract.errors import InvalidRequest, SourceFailed
 from backends.engines.registry import ENGINES, Entry, engine_class
-from backends.estimates import here
+from backends.estimates import here, taken
 from backends.fleet import wording
 from backends.fleet.agree import agree
 from backends.fleet.load import read, shape
 from backends.fleet.problems import Finding, FleetError, Path, did_you_mean, shown
-from backends.fleet.schema import Fleet
+from backends.fleet.schema import Fleet, size_in_bytes
 from backends.sources import locate, pickles
 from backends.sources.address import SCHEMES, parse
 
@@ -26,7 +26,10 @@ def check(path: str | File, engines: Mapping[str, Entry] = ENGINES) -> Fleet:
     document = read(path)
     fleet, problems = shape(document)
     if fleet is not None:
-        findings = [*agree(fleet), *hosted(fleet, engines)]
+        agreed = agree(fleet)
+        findings = [*agreed, *hosted(fleet, engines)]
+        if not findings:
+            findings = [*fitting(fleet)]
         problems += [document.problem(finding) for finding in findings]
     if fleet is None or problems:
         raise FleetError(str(path), problems)
@@ -52,6 +55,48 @@ def estimates(fleet: Fleet) -> dict[tuple[str, str], Memory | None]:
             options, share = engine.Options(**one.options), fleet.granted(one.place)
             found[name, variant] = here(engine, name, model.task, one.source, options, share)
     return found
+
+
+def fitting(fleet: Fleet) -> Iterator[Finding]:
+    """Every model in a slot fits into it, beside those that never leave it."""
+    known = estimates(fleet)
+    for slot, found in fleet.slots.items():
+        whole = fleet.holds(slot)
+        inside = {
+            (name, variant): one
+            for name, model in fleet.models.items()
+            for variant, one in model.variants.items()
+            if one.slot == slot
+        }
+        if not inside:
+            yield Finding(
+                ("slots", slot),
+                f"no model is in the slot {slot}",
+                "name it as a variant's 'slot', or remove it",
+            )
+        sizes = {  # of those of which anything can be said here
+            who: taken(
+                engine_class(one.engine),
+                None if one.memory is None else size_in_bytes(one.memory),
+                known[who],
+                whole,
+            )
+            for who, one in inside.items()
+            if known[who] or one.memory or getattr(engine_class(one.engine), "fills", False)
+        }
+        pinned = [who for who, one in inside.items() if one.pin]
+        for who in inside:
+            beside = sum(sizes.get(other, 0) for other in pinned if other != who)
+            path: Path = ("models", who[0], "variants", who[1], "slot")
+            about = f"{who[0]}, variant {who[1]}:"
+            if whole is not None and who in sizes and sizes[who] + beside > whole:
+                needs = f"takes {sizes[who] / 2**30:.1f} GiB" if sizes[who] != whole else "takes all"
+                rest = f", and what is pinned there {beside / 2**30:.1f} GiB" if beside else ""
+                message = f"{about} {needs} of the slot {slot}, which holds {whole / 2**30:.1f} GiB{rest}"
+                yield Finding(path, message, "a larger slot, or 'memory' where the model takes less")
+            elif found.most is not None and len({who, *pinned}) > found.most:
+                message = f"{about} never has a turn in the slot {slot}: as many are pinned as it holds"
+                yield Finding(path, message, "pin fewer, or let it hold more")
 
 
 def _variant(fleet: Fleet, name: str, variant: str, engines: Mapping[str, Entry]) -> Iterator[Finding]:
@@ -81,6 +126,9 @@ def _variant(fleet: Fleet, name: str, variant: str, engines: Mapping[str, Entry]
     except ValidationError as error:
         yield from wording.findings(error, engine.Options, (*path, "options"))
         return
+    if getattr(options, "sleep", False) and not (one.slot and one.place.share):
+        message = f"{name}, variant {variant}: only a model in a slot with a share of a card can sleep"
+        yield Finding((*path, "options", "sleep"), message, "remove it")
     if fleet.nodes.keys() >= set(one.place.nodes):
         share = fleet.granted(one.place)
         memory = here(engine, name, task, one.source, options, share)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from backends.contract.state import ReplicaState, VariantState
+from backends.fleet.placement import SLOT
 from backends.fleet.schema import Fleet, app_name, size_in_bytes
 
 
@@ -52,13 +53,18 @@ def ledger(fleet: Fleet, states: Mapping[str, VariantState]) -> list[Card]:
 def _entries(
     fleet: Fleet, states: Mapping[str, VariantState]
 ) -> Iterator[tuple[tuple[str, str, int], Entry]]:
+    slots = set[tuple[str | None, str]]()
     for name, model in fleet.models.items():
         for variant, one in model.variants.items():
             state = states.get(app_name(name, variant), VariantState())
             for replica in state.replicas:
+                if one.slot is not None and (one.slot, replica.id) in slots:
+                    continue
+                # One entry for all that are in a slot: nobody can tell how much of it each has.
+                who = (name, variant) if one.slot is None else (f"{SLOT}{one.slot}", "")
+                slots.add((one.slot, replica.id))
                 for gpu in replica.gpus:
-                    entry = _entry(name, variant, one.place.share, replica)
-                    yield (replica.node, replica.machine, gpu), entry
+                    yield (replica.node, replica.machine, gpu), _entry(*who, one.place.share, replica)
 
 
 def _entry(model: str, variant: str, share: float, replica: ReplicaState) -> Entry:

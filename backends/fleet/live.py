@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from backends.contract.state import ReplicaState, VariantState
 from backends.fleet.crowding import in_the_way
-from backends.fleet.placement import Ask, Machine, Placement, Seat, asks, room_for, solve
+from backends.fleet.placement import SLOT, Machine, Placement, Seat, asked, asks, room_for, solve
 from backends.fleet.schema import Fleet, app_name
 
 
@@ -44,7 +44,11 @@ def on_these(fleet: Fleet, nodes: Iterable[Node]) -> tuple[Placement, list[str]]
     there = _machines(nodes)
     placement = solve(asks(fleet), there.values())
     waits = [
-        f"{ask.model}, variant {ask.variant}, replica {ask.replica}: "
+        (
+            f"{ask.model}: "
+            if not ask.variant
+            else f"{ask.model}, variant {ask.variant}, replica {ask.replica}: "
+        )
         + in_the_way(ask, there.values(), placement.seats)[1]
         for ask in placement.left
     ]
@@ -61,7 +65,7 @@ def reasons(fleet: Fleet, nodes: Sequence[Node], states: Mapping[str, VariantSta
         for variant, one in model.variants.items():
             app = app_name(name, variant)
             if app in states and states[app].pending:
-                ask = Ask(name, variant, 0, one.place.nodes, one.place.share, one.place.cpus)
+                ask = asked(name, variant, 0, one.place)
                 _, why = in_the_way(ask, there.values(), seats)
                 said[app] = why
     return {app: why for app, why in said.items() if why}
@@ -80,16 +84,22 @@ def _machines(nodes: Iterable[Node]) -> dict[str, Machine]:
 def _seats(fleet: Fleet, there: Mapping[str, Machine], states: Mapping[str, VariantState]) -> list[Seat]:
     """Who sits where, by what the replicas say of themselves; of one that has not spoken yet, where it
     fits beside the others."""
-    sitting = [
-        (Ask(name, variant, number, one.place.nodes, one.place.share, one.place.cpus), replica)
+    sitting = {
+        # The process of a slot sits there once, however many of its variants are in it.
+        replica.id or (name, variant, number): (
+            asked(name, variant, number, one.place)
+            if one.slot is None
+            else asked(f"{SLOT}{one.slot}", "", 0, one.place),
+            replica,
+        )
         for name, model in fleet.models.items()
         for variant, one in model.variants.items()
         for number, replica in enumerate(_replicas(states, app_name(name, variant)))
         if replica.machine in there
-    ]
+    }
     free = {machine: [1.0] * machine.gpus for machine in there.values()}
     seats = []
-    for ask, replica in sorted(sitting, key=lambda one: not one[1].gpus):
+    for ask, replica in sorted(sitting.values(), key=lambda one: not one[1].gpus):
         machine = there[replica.machine]
         known = tuple(gpu for gpu in replica.gpus if gpu < machine.gpus)
         gpus = known or room_for(ask.share, free[machine]) or ()

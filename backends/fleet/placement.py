@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
-from backends.fleet.schema import Fleet
+from backends.fleet.schema import Fleet, Place
 
 # Ray counts fractions of a GPU or core in ten-thousandths; so do we, for exact sums.
 UNIT = 10_000
+SLOT = "slot "
 # A search of more steps than this (over the number of machines and replicas), or for more replicas, would
 # take seconds: then best fit has the last word. `TRIES`: orders in which all are placed.
 MOST_WORK, MOST_SOUGHT, TRIES = 40_000, 200, 12
@@ -29,7 +30,8 @@ class Machine(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """One replica that wants a place; `replica` from 1."""
+    """One replica that wants a place; `replica` from 1. Of a slot, `model` is `slot NAME`, which no model is
+    called, and `variant` is empty."""
 
     model: str
     variant: str
@@ -64,13 +66,27 @@ def machines(fleet: Fleet) -> list[Machine]:
 
 
 def asks(fleet: Fleet) -> list[Ask]:
-    """The least replicas of every variant."""
+    """The least replicas of every variant that has a place of its own, and one of every slot."""
     return [
-        Ask(name, variant, number + 1, one.place.nodes, one.place.share, one.place.cpus)
-        for name, model in fleet.models.items()
-        for variant, one in model.variants.items()
-        for number in range(one.scale.replicas[0])
+        *(asked(f"{SLOT}{name}", "", 1, slot.place) for name, slot in fleet.slots.items()),
+        *(
+            asked(name, variant, number + 1, one.place)
+            for name, model in fleet.models.items()
+            for variant, one in model.variants.items()
+            if one.slot is None
+            for number in range(one.scale.replicas[0])
+        ),
     ]
+
+
+def asked(model: str, variant: str, replica: int, place: Place) -> Ask:
+    return Ask(model, variant, replica, place.nodes, place.share, place.cpus)
+
+
+def place_of(fleet: Fleet, ask: Ask) -> Place:
+    if ask.model.startswith(SLOT):
+        return fleet.slots[ask.model.removeprefix(SLOT)].place
+    return fleet.models[ask.model].variants[ask.variant].place
 
 
 def solve(wanted: Sequence[Ask], on: Iterable[Machine]) -> Placement:

@@ -140,8 +140,20 @@ class Scale(Strict):
         return bool(getattr(self, name) != type(self).model_fields[name].default)
 
 
+class Slot(Strict):
+    """One place for several variants, which take turns in it. What it holds at once is what the place grants
+    of a card, or else `memory`."""
+
+    place: Place
+    memory: Size | None = Field(
+        None,
+        description="What it holds at once, where the place grants nothing of a card, or none of known size.",
+    )
+    most: Whole | None = Field(None, ge=1, description="So many models at once, at most.")
+
+
 class Variant(Strict):
-    """One deployable: an engine with a model in it, placed somewhere."""
+    """One deployable: an engine with a model in it, placed somewhere, or in a slot."""
 
     engine: str
     source: str = Field(
@@ -156,6 +168,23 @@ class Variant(Strict):
     options: dict[str, Any] = Field({}, description="The engine's own options.")
     place: Place
     scale: Scale = Scale()
+    slot: Name | None = Field(None, description="A key of `slots`, in the place of a `place`.")
+    pin: bool = Field(False, strict=True, description="Always in its slot, and never evicted.")
+    memory: Size | None = Field(
+        None, description="What it takes of its slot. Not given: what the engine estimates, else all of it."
+    )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """A place, or a slot that has one."""
+        schema = handler(core_schema)
+        _place_or_slot(handler.resolve_ref_schema(schema))
+        return schema
+
+
+def _place_or_slot(schema: JsonSchemaValue) -> None:
+    schema["required"] = [key for key in schema["required"] if key != "place"]
+    schema["anyOf"] = [{"required": ["place"]}, {"required": ["slot"]}]
 
 
 VARIANT_KEYS = frozenset(Variant.model_fields)
@@ -257,9 +286,11 @@ class Model(Strict):
         """All three forms in one object, so that editors complete the keys of any."""
         schema = handler.resolve_ref_schema(handler(core_schema))
         variant = handler.resolve_ref_schema(handler(Variant.__pydantic_core_schema__))
+        _place_or_slot(variant)
         own = dict.fromkeys(variant["properties"], False)
         long = {"required": ["variants"], "properties": {**own, "steps": False}}
-        short = {"required": variant["required"], "properties": {"variants": False, "steps": False}}
+        short = {key: variant[key] for key in ("required", "anyOf")}
+        short["properties"] = {"variants": False, "steps": False}
         chain = {
             "required": ["steps"],
             "properties": {**own, **dict.fromkeys(("variants", *OF_VARIANTS), False)},
@@ -313,13 +344,55 @@ class Fleet(Strict):
         30, gt=0, description="How long a process that stops may finish what it runs, in seconds."
     )
     nodes: dict[Name, Node] = Field(min_length=1)
+    slots: dict[Name, Slot] = {}
     models: dict[PublicName, Model] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_slots(cls, raw: Any) -> Any:
+        """What the slot of a variant says of it: its place, and whether it may be away."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("models"), dict):
+            return raw
+        nodes, slots = (
+            found if isinstance(found := raw.get(key), dict) else {} for key in ("nodes", "slots")
+        )
+        models = {name: _seated(model, slots, nodes) for name, model in raw["models"].items()}
+        return {**raw, "models": models}
 
     def granted(self, place: Place) -> GpuShare:
         """What a place grants of a card: of the smallest among the nodes it names."""
         nodes = [self.nodes[label] for label in place.nodes]
         vram = min(size_in_bytes(node.vram or "0") for node in nodes)
         return GpuShare(place.share, nodes[0].vendor, vram)
+
+    def holds(self, slot: str) -> int | None:
+        """Bytes that a slot holds at once; None where that is not counted."""
+        found = self.slots[slot]
+        size = size_in_bytes(found.memory) if found.memory is not None else self.granted(found.place).granted
+        return size or None
+
+
+def _seated(raw: Any, slots: dict[Any, Any], nodes: dict[Any, Any]) -> Any:
+    """A model as it was written, and each of its variants that is in a slot with what follows from that."""
+    if not isinstance(raw, dict):
+        return raw
+    if isinstance(variants := raw.get("variants"), dict):
+        return {**raw, "variants": {name: _seated(one, slots, nodes) for name, one in variants.items()}}
+    if raw.get("slot") is None:
+        return raw
+    scale, slot = raw.get("scale", {}), slots.get(raw["slot"]) if isinstance(raw["slot"], str) else None
+    if isinstance(scale, dict):
+        scale = {"replicas": [int(raw.get("pin") is True), 1], **scale}
+    try:
+        place: Any = Place.model_validate(slot["place"]).model_dump()  # type: ignore[index]
+    except (KeyError, TypeError, ValueError):  # told where it stands, and not for each variant once more
+        place = {"node": next(iter(nodes), "none")}
+    return {"place": place, **raw, "scale": scale}
+
+
+def slot_name(slot: str) -> str:
+    """The Serve application of a slot. No variant has one with that character in it."""
+    return f"slot_{slot}"
 
 
 def app_name(model: str, variant: str) -> str:

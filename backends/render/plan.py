@@ -74,6 +74,8 @@ def _who(application: Application) -> str:
     spec = application.get("args", {}).get("spec")
     if spec is None:
         return str(application["name"])
+    if "slot" in spec:
+        return f"slot {spec['slot']}"
     return spec["model"] if spec["variant"] == "main" else f"{spec['model']} ({spec['variant']})"
 
 

@@ -1,13 +1,27 @@
 """A fleet → the declarative config of Ray Serve's REST API: one application per variant and one
 for the front door. Does not import Ray."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Literal
 
+from backends.contract.engine import GpuShare
+from backends.engines.registry import engine_class
 from backends.fleet import DOOR, NODE_LABEL
 from backends.fleet.crowding import crowding
-from backends.fleet.schema import Door, Fleet, Model, Scale, app_name
+from backends.fleet.schema import (
+    Door,
+    Fleet,
+    Model,
+    Place,
+    Scale,
+    Variant,
+    app_name,
+    size_in_bytes,
+    slot_name,
+)
 from backends.fleet.traffic import Public, outward
-from backends.hosting import Live, Spec, parted
+from backends.hosting import Live, SlotSpec, Spec, parted
 
 # Serve's own limits never act: past them it holds requests back, or answers in plain text.
 UNLIMITED = 10_000
@@ -42,45 +56,98 @@ def serve_config(
     models = [
         variant_application(fleet, model, variant)
         for model in fleet.models
-        for variant in fleet.models[model].variants
+        for variant, one in fleet.models[model].variants.items()
+        if one.slot is None
     ]
     return {
         "proxy_location": proxies,
         "http_options": {"host": host, "port": port},
         "applications": [
             *models,
+            *(slot_application(fleet, slot) for slot in fleet.slots),
             door_application(public or Public(fleet=fleet), fleet.drain_s, proxies == "HeadOnly"),
         ],
     }
 
 
 def variant_application(fleet: Fleet, model: str, variant: str) -> dict[str, Any]:
-    """One model in one version. Reached by handle only, so it has no route."""
+    """One model in one version."""
     one = fleet.models[model].variants[variant]
     deployment = {
-        "name": "Replica",
-        "ray_actor_options": {
-            "num_cpus": one.place.cpus,
-            "num_gpus": one.place.share,
-            **_on(one.place.nodes),
-        },
+        **_hosting(one.place),
         **_replicas(one.scale),
+        "user_config": live(fleet, model, variant),
+        "max_surge_percent": _surge(fleet, model, variant),
+        **_stopping(_drain_s(fleet.models[model], one.scale, fleet.drain_s)),
+    }
+    return _application(app_name(model, variant), "model", spec(fleet, model, variant), deployment)
+
+
+def slot_application(fleet: Fleet, slot: str) -> dict[str, Any]:
+    """All variants that take turns in one place: one process. It stops before another takes its place, which
+    it has for itself."""
+    deployment = {
+        **_hosting(fleet.slots[slot].place),
+        "num_replicas": 1,
+        "user_config": slot_lives(fleet, slot),
+        "max_surge_percent": 0,
+        **_stopping(fleet.drain_s),
+    }
+    return _application(slot_name(slot), "slot", slot_spec(fleet, slot), deployment)
+
+
+def _hosting(place: Place) -> dict[str, Any]:
+    return {
+        "name": "Replica",
+        "ray_actor_options": {"num_cpus": place.cpus, "num_gpus": place.share, **_on(place.nodes)},
         # The host queues and refuses, exactly and with our error: Serve's router must not hold
         # back what the host would refuse.
         "max_ongoing_requests": UNLIMITED,
         "max_queued_requests": -1,
-        "user_config": live(fleet, model, variant),
-        "max_surge_percent": _surge(fleet, model, variant),
-        **_stopping(_drain_s(fleet.models[model], one.scale, fleet.drain_s)),
         **_HEALTH,
     }
+
+
+def _application(
+    name: str, builder: str, spec: Spec | SlotSpec, deployment: dict[str, Any]
+) -> dict[str, Any]:
+    """Reached by handle only, so it has no route."""
     return {
-        "name": app_name(model, variant),
+        "name": name,
         "route_prefix": None,
-        "import_path": "backends.serve.application:model",
-        "args": {"spec": spec(fleet, model, variant)},
+        "import_path": f"backends.serve.application:{builder}",
+        "args": {"spec": spec},
         "deployments": [deployment],
     }
+
+
+def _members(fleet: Fleet, slot: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    """(application, (model, variant)) of all that are in a slot."""
+    for name, model in fleet.models.items():
+        for variant, one in model.variants.items():
+            if one.slot == slot:
+                yield app_name(name, variant), (name, variant)
+
+
+def slot_spec(fleet: Fleet, slot: str) -> SlotSpec:
+    """What the process of a slot is made for, as `spec`."""
+    members = dict(_members(fleet, slot))
+    variants = {app: fleet.models[name].variants[variant] for app, (name, variant) in members.items()}
+    return {
+        "slot": slot,
+        "members": {app: spec(fleet, *who) for app, who in members.items()},
+        "pinned": [app for app, one in variants.items() if one.pin],
+        "declared": {
+            app: size_in_bytes(one.memory) for app, one in variants.items() if one.memory is not None
+        },
+        "memory": fleet.holds(slot),
+        "most": fleet.slots[slot].most,
+    }
+
+
+def slot_lives(fleet: Fleet, slot: str) -> dict[str, Live]:
+    """By application, as `live`."""
+    return {app: live(fleet, *who) for app, who in _members(fleet, slot)}
 
 
 def spec(fleet: Fleet, model: str, variant: str) -> Spec:
@@ -90,7 +157,7 @@ def spec(fleet: Fleet, model: str, variant: str) -> Spec:
     `vram` is that of the smallest card among the nodes it may land on, in bytes.
     """
     one = fleet.models[model].variants[variant]
-    share = fleet.granted(one.place)
+    share = _part(fleet, one)
     return {
         "model": model,
         "variant": variant,
@@ -103,6 +170,15 @@ def spec(fleet: Fleet, model: str, variant: str) -> Spec:
         "vendor": share.vendor,
         "vram": share.vram,
     }
+
+
+def _part(fleet: Fleet, one: Variant) -> GpuShare:
+    """What an engine may take: all of its place, unless it always takes all and the fleet gives it a part."""
+    share = fleet.granted(one.place)
+    if one.slot is None or one.memory is None or not getattr(engine_class(one.engine), "fills", False):
+        return share
+    part = size_in_bytes(one.memory) / share.granted if share.granted and share.share <= 1 else 1.0
+    return replace(share, share=round(share.share * min(part, 1.0), 4))
 
 
 def live(fleet: Fleet, model: str, variant: str) -> Live:

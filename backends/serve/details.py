@@ -39,6 +39,31 @@ def variant_states(
     }
 
 
+def inside(details: Mapping[str, Any]) -> dict[str, dict[str, bool]]:
+    """The processes of slots, each with the applications in it, and whether these always are."""
+    found = {}
+    for name, told in details["applications"].items():
+        spec = ((told.get("deployed_app_config") or {}).get("args") or {}).get("spec") or {}
+        if "members" in spec:
+            found[name] = {app: app in spec["pinned"] for app in spec["members"]}
+    return found
+
+
+def spread(
+    processes: Mapping[str, VariantState], slots: Mapping[str, Mapping[str, bool]]
+) -> dict[str, VariantState]:
+    """The state of each variant, of processes some of which are `slots`: what is told of one of those is true
+    of all in it, until it runs and says more."""
+    states = {name: state for name, state in processes.items() if name not in slots}
+    for name, apps in slots.items():
+        whole = replace(processes[name], members={}) if name in processes else VariantState()
+        told = processes[name].members if name in processes else {}
+        for app, pinned in apps.items():
+            own = told.get(app, VariantState("ready" if pinned else "cold"))
+            states[app] = own if whole.ready else replace(whole, facts=own.facts, swaps=own.swaps)
+    return states
+
+
 def node(name: str, labels: Mapping[str, str], resources: Mapping[str, float]) -> Node:
     """`name`: Ray's id; `resources`: all that it has, in Ray's words."""
     return Node(name, labels.get(NODE_LABEL, ""), resources.get("CPU", 0), int(resources.get("GPU", 0)))
@@ -128,6 +153,7 @@ def _state(
             _replica(replica, nodes, before) for replica in running or loading if replica.get("pid")
         ),
         facts=before.facts,
+        members=before.members,
         pending=sum(replica["state"] == "STARTING" and not replica.get("pid") for replica in replicas),
     )
 

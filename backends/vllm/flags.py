@@ -43,6 +43,8 @@ def command(python: str, model: ModelRef, options: Options, share: GpuShare, uds
     """`uds`: the socket it will listen on. Raises InvalidRequest (`param="source"`) without files."""
     if model.path is None:
         raise InvalidRequest("the source names no folder of a model", param="source")
+    if options.sleep and not share.share:
+        raise InvalidRequest("vLLM sleeps on a card alone: without a share there is none", param="sleep")
     flags = [
         *("--uds", str(uds)),
         *("--served-model-name", model.name),
@@ -55,6 +57,7 @@ def command(python: str, model: ModelRef, options: Options, share: GpuShare, uds
         *_given("--tool-call-parser", options.tool_call_parser),
         *_given("--reasoning-parser", options.reasoning_parser),
         *_given("--chat-template", options.chat_template),
+        *(["--enable-sleep-mode"] if options.sleep else []),
         *(["--enforce-eager"] if options.enforce_eager else []),
         *(["--enable-auto-tool-choice"] if options.tool_call_parser else []),
         *_adapters(options),
@@ -66,7 +69,9 @@ def command(python: str, model: ModelRef, options: Options, share: GpuShare, uds
 
 def environment(options: Options, ours: Mapping[str, str]) -> dict[str, str]:
     """The child's: ours, with the devices Ray made visible, less what would lead it to our packages."""
-    return {**SETTINGS, **interpreters.kept(ours), **options.env}
+    # Its endpoints for that are among those for development; its socket is open to nobody else.
+    sleeping = {"VLLM_SERVER_DEV_MODE": "1"} if options.sleep else {}
+    return {**SETTINGS, **interpreters.kept(ours), **options.env, **sleeping}
 
 
 def utilization(options: Options, share: GpuShare) -> float:

@@ -30,6 +30,7 @@ OWN = {
     "quantization": "set `quantization`",
     "enforce-eager": "set `enforce_eager`",
     "enable-auto-tool-choice": "set `tool_call_parser`",
+    "enable-sleep-mode": "set `sleep`",
     "tool-call-parser": "set `tool_call_parser`",
     "reasoning-parser": "set `reasoning_parser`",
     "chat-template": "set `chat_template`",
@@ -65,6 +66,10 @@ class Options(BaseModel, extra="forbid"):
     dtype: str | None = None
     quantization: str | None = None
     enforce_eager: bool = Field(False, description="No compilation, no graphs: starts sooner, runs slower.")
+    sleep: bool = Field(
+        False,
+        description="In a slot, on a card: its weights wait in the machine's memory while others are there.",
+    )
     tool_call_parser: str | None = Field(None, description="vLLM's parser of this model's tool calls.")
     reasoning_parser: str | None = Field(None, description="vLLM's parser of this model's reasoning.")
     chat_template: str | None = Field(

@@ -84,12 +84,21 @@ class Served:
         except BaseException:
             await self.close()
             raise
+        self.keep()
+
+    def keep(self) -> None:
+        """Start it anew whenever it ends."""
         self._keeping = asyncio.create_task(self._keep())
 
-    async def close(self) -> None:
+    async def rest(self) -> None:
+        """If it ends now, leave it so: another would take what this one has given back."""
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait({self._keeping})
+            self._keeping = None
+
+    async def close(self) -> None:
+        await self.rest()
         await self._end(gently=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -54,6 +54,12 @@ MODELS: dict[str, Any] = {
 }
 WEIGHTS = os.urandom(4 << 20)
 AT = f"org/tiny/resolve/{COMMIT}/model.safetensors"
+# One of them at a time.
+SAY, LIKE = "espeak-ng", "minilm-in-turns"
+IN_TURNS: dict[str, Any] = {
+    SAY: {"task": "speak", "engine": "espeak-ng", "source": "builtin://espeak-ng", "slot": "desk"},
+    LIKE: {"task": "embed", "engine": "onnx", "source": "builtin://minilm", "slot": "desk"},
+}
 MOST = 60.0
 
 
@@ -66,9 +72,10 @@ def hub() -> Iterator[Files]:
 @pytest.fixture(scope="module")
 def zero(tmp_path_factory: pytest.TempPathFactory, hub: Files) -> Iterator[Running]:
     file = tmp_path_factory.mktemp("zero") / "fleet.yaml"
-    models = {name: {**model, "place": HERE} for name, model in MODELS.items()}
-    nodes = {"laptop": {"cpus": 2, "memory": "4Gi"}}
-    file.write_text(yaml.safe_dump({"version": 1, "nodes": nodes, "models": models}, sort_keys=False))
+    models = {name: {**model, "place": HERE} for name, model in MODELS.items()} | IN_TURNS
+    nodes, slots = {"laptop": {"cpus": 2, "memory": "4Gi"}}, {"desk": {"place": HERE, "most": 1}}
+    fleet = {"version": 1, "nodes": nodes, "slots": slots, "models": models}
+    file.write_text(yaml.safe_dump(fleet, sort_keys=False))
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("HF_ENDPOINT", hub.url)
         running = Running(file, keepalive_s=1, store=file.parent / "store")
@@ -258,3 +265,30 @@ def test_a_model_from_afar(zero: Running, hub: Files) -> None:
     starts = [start for path, start in hub.ranges if path == AT]
     assert starts[0] == 0
     assert starts[-1] >= len(WEIGHTS) // 2
+
+
+def test_two_take_turns_in_one_slot(zero: Running, sdk: openai.OpenAI) -> None:
+    def say() -> bool:
+        answer = sdk.audio.speech.create(model=SAY, voice="alloy", input="Hello!", response_format="wav")
+        return len(answer.content) > 1000
+
+    def like() -> bool:
+        return len(sdk.embeddings.create(model=LIKE, input="a cat").data[0].embedding) == 384
+
+    pids = set()
+    for model, ask in ((SAY, say), (LIKE, like), (SAY, say)):
+        assert ask()
+        until(lambda model=model: variant(zero, model)["state"] == "ready")  # type: ignore[misc]
+        (other,) = {SAY, LIKE} - {model}
+        assert (variant(zero, other)["state"], variant(zero, other)["replicas"]) == ("cold", [])
+        pids.add(variant(zero, model)["replicas"][0]["pid"])
+    assert len(pids) == 1  # the slot's process, whoever is in it
+    with ThreadPoolExecutor(20) as pool:
+        assert all(pool.map(lambda number: (say, like)[number % 2](), range(40)))
+    lines = httpx2.get(f"{zero.url}/metrics", timeout=30).text.splitlines()
+    swaps = {line.rpartition(" ")[0]: line.rpartition(" ")[2] for line in lines if "motley_slot_swap" in line}
+    print("\n" + "\n".join(f"{name} {value}" for name, value in swaps.items() if name[0] != "#"))
+    assert float(swaps[f'motley_slot_swaps_total{{app="{SAY}--main",instead_of="{LIKE}--main"}}']) >= 1
+    cool(zero, LIKE)
+    cool(zero, SAY)
+    assert httpx2.get(f"{zero.url}/ready", timeout=30).status_code == 200

@@ -56,7 +56,7 @@ STARTING = """\
 
 class Server:
     def __init__(self, name: str) -> None:
-        self.name, self.running, self.dead = name, 0, False
+        self.name, self.running, self.dead, self.asleep = name, 0, False, False
 
     def routes(self) -> web.Application:
         app = web.Application(client_max_size=2**26)
@@ -68,6 +68,9 @@ class Server:
             app.router.add_post(path, self.chat)
         app.router.add_post("/tokenize", self.tokenize)
         app.router.add_post("/detokenize", self.detokenize)
+        if os.environ.get("VLLM_SERVER_DEV_MODE") == "1":
+            app.router.add_post("/sleep", self.sleep)
+            app.router.add_post("/wake_up", self.wake)
         return app
 
     async def health(self, request: web.Request) -> web.Response:
@@ -78,6 +81,16 @@ class Server:
 
     async def schema(self, request: web.Request) -> web.Response:
         return web.json_response({"components": {"schemas": SCHEMAS}})
+
+    async def sleep(self, request: web.Request) -> web.Response:
+        if "--enable-sleep-mode" not in sys.argv or request.query.get("level") != "1":
+            return refused(500, "sleep mode is not enabled", "InternalServerError", None)
+        self.asleep = True
+        return web.json_response({"status": "sleeping", "level": 1})
+
+    async def wake(self, request: web.Request) -> web.Response:
+        self.asleep = False
+        return web.json_response({"status": "awake", "tags": None})
 
     async def models(self, request: web.Request) -> web.Response:
         return web.json_response({"data": [{"id": self.name, "max_model_len": WINDOW}]})
@@ -101,6 +114,8 @@ class Server:
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         said = asked_for(body)
+        if self.asleep:
+            return refused(500, "it sleeps", "InternalServerError", None)
         if body["model"] != self.name:
             return refused(404, "The model does not exist.", "NotFoundError", "model")
         if len(said) > 4 * WINDOW:

@@ -20,10 +20,12 @@ STAND_IN: dict[str, Any] = {
 }
 
 
-def engine(notes: Path, *, share: GpuShare | None = None, env: dict[str, str] | None = None) -> Vllm:
+def engine(
+    notes: Path, *, share: GpuShare | None = None, env: dict[str, str] | None = None, **more: Any
+) -> Vllm:
     ref = ModelRef("m", "chat", f"file://{notes}", notes)
     variables = {**STAND_IN["env"], "STAND_IN_NOTES": str(notes), **(env or {})}
-    return Vllm(ref, Vllm.Options(python=STAND_IN["python"], env=variables), share or GpuShare())
+    return Vllm(ref, Vllm.Options(python=STAND_IN["python"], env=variables, **more), share or GpuShare())
 
 
 RUNNING, WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"

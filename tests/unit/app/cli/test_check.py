@@ -131,6 +131,8 @@ def test_a_good_fleet_for_programs(app: typer.Typer) -> None:
         "cpus": 0,
         "granted": 4 * 2**30,
         "estimated": 0,
+        "slot": None,
+        "pin": False,
         "replicas": [1, 3],
         "traffic": 100,
         "aliases": ["whisper", "whisper-1"],

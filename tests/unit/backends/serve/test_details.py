@@ -1,6 +1,7 @@
 """From what Serve's controller says to the state of a variant."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,12 +9,14 @@ import pytest
 from backends.contract.state import Footprint, Readiness, ReplicaState, VariantState
 from backends.fleet.live import Node
 from backends.serve.details import (
+    inside,
     loading_ids,
     lost,
     marked,
     node,
     replica_ids,
     settled,
+    spread,
     variant_states,
     with_loads,
 )
@@ -158,3 +161,29 @@ def test_settled_is_what_is_as_it_was_declared() -> None:
     told = {"a--main": "RUNNING", "b--main": "DEPLOYING", "c--main": "DEPLOY_FAILED"}
     applications = {name: {**app(status=status), "last_deployed_time_s": 7} for name, status in told.items()}
     assert settled({"applications": applications}) == {"a--main": 7.0}
+
+
+def test_who_is_in_a_slot_is_as_its_process_until_that_says_more() -> None:
+    spec = {"members": {"a--main": {}, "b--main": {}}, "pinned": ["b--main"]}
+    found = app(replica("RUNNING"), status="RUNNING") | {"deployed_app_config": {"args": {"spec": spec}}}
+    details = {"applications": {"slot_desk": found, "c--main": app(replica("STARTING"))}}
+    slots = inside(details)
+    assert slots == {"slot_desk": {"a--main": False, "b--main": True}}
+
+    def told(processes: dict[str, VariantState]) -> dict[str, str]:
+        return {name: state.readiness for name, state in spread(processes, slots).items()}
+
+    processes = variant_states(details, NODES, {})
+    assert told(processes) == {"a--main": "cold", "b--main": "ready", "c--main": "loading"}
+    members = {"a--main": VariantState("loading"), "b--main": VariantState("ready", facts={"voices": 2})}
+    said = {"slot_desk": replace(processes["slot_desk"], members=members)}
+    assert told(said) == {"a--main": "loading", "b--main": "ready"}
+    # What was said stays known over a look at Serve, and is no longer true when the process is gone.
+    assert variant_states(details, NODES, said)["slot_desk"].members == members
+    gone = {"applications": {"slot_desk": {**found, "deployments": app()["deployments"]}}}
+    down = spread(variant_states(gone, NODES, said), slots)
+    assert [(one.readiness, dict(one.facts)) for one in down.values()] == [
+        ("down", {}),
+        ("down", {"voices": 2}),
+    ]
+    assert told({}) == {"a--main": "waiting", "b--main": "waiting"}

@@ -51,6 +51,15 @@ def test_the_share_is_what_it_may_take(share: GpuShare, parallel: str, part: flo
     assert "--kv-cache-memory-bytes" not in made
 
 
+def test_it_can_sleep_on_a_card() -> None:
+    assert "--enable-sleep-mode" in command(GpuShare(0.5, "nvidia", 80 * GIB), sleep=True)
+    assert flags.environment(Options(sleep=True), {})["VLLM_SERVER_DEV_MODE"] == "1"
+    assert "VLLM_SERVER_DEV_MODE" not in flags.environment(Options(), {})
+    with pytest.raises(InvalidRequest) as refused:
+        command(GpuShare(), sleep=True)
+    assert refused.value.param == "sleep"
+
+
 def test_shares_of_one_card_leave_room_for_one_another() -> None:
     parts = [flags.utilization(Options(), GpuShare(share, "nvidia", 24 * GIB)) for share in (0.5, 0.3, 0.2)]
     assert sum(parts) < 0.92
