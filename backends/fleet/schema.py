@@ -344,7 +344,7 @@ class Fleet(Strict):
         30, gt=0, description="How long a process that stops may finish what it runs, in seconds."
     )
     nodes: dict[Name, Node] = Field(min_length=1)
-    slots: dict[Name, Slot] = {}
+    slots: dict[Name, Slot] = Field({}, description="Places in which several variants take turns.")
     models: dict[PublicName, Model] = Field(min_length=1)
 
     @model_validator(mode="before")

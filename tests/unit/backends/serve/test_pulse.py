@@ -125,11 +125,11 @@ async def test_a_process_that_is_killed(
 
 async def test_a_process_whose_keeper_is_killed(watched: Watched) -> None:
     """It lives on for a while, and is counted no more."""
-    keeper = subprocess.Popen(["sleep", "600"])
+    keeper = await asyncio.create_subprocess_exec("sleep", "600")
     watched.pulses.feel({ID: await Pulse(ID, keeper.pid).start("127.0.0.1")})
     await watched.until("alive")
     keeper.kill()
-    keeper.wait()
+    await keeper.wait()
     await watched.until("dead")
     assert watched.told == [{ID}]
 
