@@ -14,7 +14,7 @@ from backends.contract.errors import SourceFailed
 
 PIECE = 1 << 20
 ATTEMPTS = 6  # in a row that bring nothing
-PAUSE_S = 0.2  # before the second of them; each later one waits twice as long
+PAUSE_S = 0.5  # before the second of them; each later one waits twice as long
 
 
 class Broken(Exception):
@@ -62,7 +62,7 @@ class Listing:
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
-def bring(part: Part, folder: Path, stop: threading.Event) -> str:
+def bring(part: Part, folder: Path, stop: threading.Event, pause_s: float = PAUSE_S) -> str:
     """Its sha256, when it lies whole and verified as `folder / part.name`. What is there of it is gone on
     with. Raises SourceFailed, OSError."""
     done, open_ = folder / part.name, folder / f"{part.name}.open"
@@ -78,7 +78,7 @@ def bring(part: Part, folder: Path, stop: threading.Event) -> str:
             open_.rename(done)
         except Broken as broken:
             attempt = 1 if _length(open_) > before else attempt + 1
-            if attempt >= ATTEMPTS or stop.wait(PAUSE_S * 2 ** (attempt - 1)):
+            if attempt >= ATTEMPTS or stop.wait(pause_s * 2 ** (attempt - 1)):
                 raise SourceFailed.because("offline", f"the source cannot be reached: {broken}") from None
         else:
             return sums.sha256

@@ -113,7 +113,7 @@ def test_a_token_of_the_host(server: Files, tmp_path: Path, monkeypatch: pytest.
     assert {headers["authorization"] for headers in server.headers} == {"Bearer secret"}
 
 
-@pytest.mark.parametrize(("status", "why"), [(404, "not_found"), (403, "gated"), (503, "offline")])
+@pytest.mark.parametrize(("status", "why"), [(404, "not_found"), (403, "gated")])
 def test_what_cannot_be_had(status: int, why: str, server: Files, tmp_path: Path) -> None:
     server.refused["model.tgz"] = (status, "")
     with pytest.raises(SourceFailed) as failed:

@@ -3,7 +3,9 @@
 import hashlib
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from backends.contract.errors import SourceFailed
 from backends.sources.address import Address
 from backends.sources.fetching import fetch
+from backends.sources.parts import Broken, Part, bring
 from backends.sources.store import Record, Store, sized
 from backends.sources.unfetched import Pace
 from tests.unit.backends.sources.served import Files, serving
@@ -117,6 +120,27 @@ def test_a_full_disk(small: Path) -> None:
         fetch(store, replace(address, place=f"{served.url}/x.tar"), False)
     assert full.value.why == "no_space"
     assert store.whole(address.key(False)) is None
+
+
+def test_a_source_that_stopped_to_answer(tmp_path: Path) -> None:
+    """What moves is gone on with, however often it is cut; what does not is given up."""
+    body, asked = os.urandom(40), list[int]()
+
+    @contextmanager
+    def byte_by_byte(offset: int) -> Iterator[tuple[int, Iterator[bytes]]]:
+        asked.append(offset)
+        if offset >= most:
+            raise Broken("it answers 503")
+        yield offset, iter([body[offset : offset + 2]])
+
+    part, most = Part("x", 40, f"sha256:{hashlib.sha256(body).hexdigest()}", "", byte_by_byte), 20
+    with pytest.raises(SourceFailed, match="cannot be reached: it answers 503") as failed:
+        bring(part, tmp_path, threading.Event(), pause_s=0)
+    assert failed.value.why == "offline"
+    assert asked == [*range(0, 20, 2), *[20] * (len(asked) - 10)]
+    most = 40
+    bring(part, tmp_path, threading.Event(), pause_s=0)
+    assert (tmp_path / part.name).read_bytes() == body
 
 
 def test_what_people_are_told() -> None:
