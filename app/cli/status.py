@@ -26,8 +26,10 @@ def status(
     if fleet["gpus"]:
         console.print(_cards(fleet["gpus"]))
     for name, model in fleet["models"].items():
-        if model["steps"] and model["message"]:
-            console.print(f"{name}: {model['message']}", markup=False)
+        if model["steps"]:
+            steps = ", ".join(f"{label}: {of}" for label, of in model["steps"].items())
+            said = f" - {model['message']}" if model["message"] else ""
+            console.print(f"{name} is made of {steps}{said}", markup=False)
         for label, variant in model["variants"].items():
             if variant["message"]:
                 console.print(f"{name}, variant {label}: {variant['message']}", markup=False)
@@ -43,8 +45,7 @@ def _models(fleet: dict[str, Any]) -> Table:
         table.add_column(heading, justify="right")
     for name, model in fleet["models"].items():
         if model["steps"]:
-            steps = ", ".join(f"{label}: {of}" for label, of in model["steps"].items())
-            table.add_row(name, model["task"], "–", f"chain ({steps})", model["state"], *["–"] * 8)
+            table.add_row(name, model["task"], "–", "chain", model["state"], *["–"] * 8)
         for label, variant in model["variants"].items():
             replicas = variant["replicas"]
             waiting = f" + {variant['pending']}" if variant["pending"] else ""

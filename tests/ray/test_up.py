@@ -67,7 +67,8 @@ def test_motley_status(motley: Running) -> None:
     )
     for model, told in motley.fleet().items():
         if told["steps"]:
-            assert re.search(rf"│ {re.escape(model)} +│ \w+ +│ – +│ chain \(.*\) +│ ready │", done.stdout)
+            assert re.search(rf"│ {re.escape(model)} +│ \w+ +│ – +│ chain +│ ready │ – ", done.stdout)
+            assert re.search(rf"^{re.escape(model)} is made of hear: ", done.stdout, re.MULTILINE)
             continue
         assert re.search(rf"│ {re.escape(model)} +│ \w+ +│ main +│ [\w-]+ +│ ready │ laptop │", done.stdout)
 
