@@ -26,10 +26,7 @@ def check(path: str | File, engines: Mapping[str, Entry] = ENGINES) -> Fleet:
     document = read(path)
     fleet, problems = shape(document)
     if fleet is not None:
-        agreed = agree(fleet)
-        findings = [*agreed, *hosted(fleet, engines)]
-        if not findings:
-            findings = [*fitting(fleet)]
+        findings = [*agree(fleet), *hosted(fleet, engines)] or [*fitting(fleet)]
         problems += [document.problem(finding) for finding in findings]
     if fleet is None or problems:
         raise FleetError(str(path), problems)
@@ -62,12 +59,7 @@ def fitting(fleet: Fleet) -> Iterator[Finding]:
     known = estimates(fleet)
     for slot, found in fleet.slots.items():
         whole = fleet.holds(slot)
-        inside = {
-            (name, variant): one
-            for name, model in fleet.models.items()
-            for variant, one in model.variants.items()
-            if one.slot == slot
-        }
+        inside = fleet.members(slot)
         if not inside:
             yield Finding(
                 ("slots", slot),

@@ -365,6 +365,15 @@ class Fleet(Strict):
         vram = min(size_in_bytes(node.vram or "0") for node in nodes)
         return GpuShare(place.share, nodes[0].vendor, vram)
 
+    def members(self, slot: str) -> dict[tuple[str, str], Variant]:
+        """(model, variant) → the variant, of all that are in a slot."""
+        return {
+            (name, variant): one
+            for name, model in self.models.items()
+            for variant, one in model.variants.items()
+            if one.slot == slot
+        }
+
     def holds(self, slot: str) -> int | None:
         """Bytes that a slot holds at once; None where that is not counted."""
         found = self.slots[slot]

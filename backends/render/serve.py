@@ -1,7 +1,6 @@
 """A fleet → the declarative config of Ray Serve's REST API: one application per variant and one
 for the front door. Does not import Ray."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -121,21 +120,13 @@ def _application(
     }
 
 
-def _members(fleet: Fleet, slot: str) -> Iterator[tuple[str, tuple[str, str]]]:
-    """(application, (model, variant)) of all that are in a slot."""
-    for name, model in fleet.models.items():
-        for variant, one in model.variants.items():
-            if one.slot == slot:
-                yield app_name(name, variant), (name, variant)
-
-
 def slot_spec(fleet: Fleet, slot: str) -> SlotSpec:
     """What the process of a slot is made for, as `spec`."""
-    members = dict(_members(fleet, slot))
-    variants = {app: fleet.models[name].variants[variant] for app, (name, variant) in members.items()}
+    members = fleet.members(slot)
+    variants = {app_name(*who): one for who, one in members.items()}
     return {
         "slot": slot,
-        "members": {app: spec(fleet, *who) for app, who in members.items()},
+        "members": {app_name(*who): spec(fleet, *who) for who in members},
         "pinned": [app for app, one in variants.items() if one.pin],
         "declared": {
             app: size_in_bytes(one.memory) for app, one in variants.items() if one.memory is not None
@@ -147,7 +138,7 @@ def slot_spec(fleet: Fleet, slot: str) -> SlotSpec:
 
 def slot_lives(fleet: Fleet, slot: str) -> dict[str, Live]:
     """By application, as `live`."""
-    return {app: live(fleet, *who) for app, who in _members(fleet, slot)}
+    return {app_name(*who): live(fleet, *who) for who in fleet.members(slot)}
 
 
 def spec(fleet: Fleet, model: str, variant: str) -> Spec:
