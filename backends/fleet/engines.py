@@ -16,7 +16,8 @@ from backends.fleet import wording
 from backends.fleet.agree import agree
 from backends.fleet.load import read, shape
 from backends.fleet.problems import Finding, FleetError, Path, did_you_mean, shown
-from backends.fleet.schema import Fleet, size_in_bytes
+from backends.fleet.schema import Fleet
+from backends.sizes import size_in_bytes
 from backends.sources import locate, pickles
 from backends.sources.address import SCHEMES, parse
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from backends.contract.state import ReplicaState, VariantState
 from backends.fleet.placement import SLOT
-from backends.fleet.schema import Fleet, app_name, size_in_bytes
+from backends.fleet.schema import Fleet, app_name
+from backends.sizes import size_in_bytes
 
 
 @dataclass(frozen=True, slots=True)

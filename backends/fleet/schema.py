@@ -23,20 +23,12 @@ from backends.contract.engine import GpuShare, Vendor
 from backends.contract.tasks import Verb
 from backends.fleet.atoms import Name, Number, PublicName, Strict, Whole
 from backends.fleet.steps import Steps
+from backends.sizes import SIZE, size_in_bytes
 
-SIZE = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti)?$"
 Size = Annotated[str, Field(pattern=SIZE, examples=["8Gi"])]
 
 # A little less than the minute that proxies and load balancers often give a silent request.
 PATIENCE_S = 55.0
-
-_UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-
-
-def size_in_bytes(size: str) -> int:
-    """`"8Gi"` → 8589934592 (Kubernetes' binary units)."""
-    number, unit = re.fullmatch(r"([0-9.]+)([KMGT]i)?", size).groups("")  # type: ignore[union-attr]
-    return int(float(number) * _UNITS[unit])
 
 
 class Node(Strict):

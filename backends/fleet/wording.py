@@ -11,8 +11,9 @@ from pydantic_core import ErrorDetails
 from backends.contract.tasks import VERBS
 from backends.fleet.atoms import NAME, PUBLIC_NAME
 from backends.fleet.problems import Finding, Path, did_you_mean, shown
-from backends.fleet.schema import SIZE, VARIANT_KEYS, Model
+from backends.fleet.schema import VARIANT_KEYS, Model
 from backends.fleet.steps import HOOK
+from backends.sizes import SIZE
 
 # What others call the five tasks.
 SYNONYMS = {

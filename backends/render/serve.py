@@ -16,11 +16,11 @@ from backends.fleet.schema import (
     Scale,
     Variant,
     app_name,
-    size_in_bytes,
     slot_name,
 )
 from backends.fleet.traffic import Public, outward
 from backends.hosting import Live, SlotSpec, Spec, parted
+from backends.sizes import size_in_bytes
 
 # Serve's own limits never act: past them it holds requests back, or answers in plain text.
 UNLIMITED = 10_000

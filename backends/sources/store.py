@@ -13,7 +13,6 @@ import errno
 import fcntl
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,11 +21,11 @@ from pathlib import Path
 from typing import IO
 
 from backends.contract.errors import SourceFailed
+from backends.sizes import size_in_bytes
 
 FOLDER, MOST = "MOTLEY_STORE", "MOTLEY_STORE_MAX"
 RECORD, FILES = "record.json", "files"
 MARGIN = 16 << 20  # bytes that are left free on the disk
-_UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +62,11 @@ class Store:
         """Raises SourceFailed for a size that is none."""
         cached = environment.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
         folder = Path(environment.get(FOLDER) or os.path.join(cached, "motley", "models"))
-        most = environment.get(MOST, "")
-        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)((?:[KMGT]i)?)", most)
-        if most and found is None:
-            raise SourceFailed.because("unsupported", f"{MOST} is not a size like 200Gi")
-        return cls(folder, int(float(found[1]) * _UNITS[found[2]]) if found else None)
+        try:
+            most = size_in_bytes(environment[MOST]) if environment.get(MOST) else None
+        except ValueError:
+            raise SourceFailed.because("unsupported", f"{MOST} is not a size like 200Gi") from None
+        return cls(folder, most)
 
     def whole(self, key: str) -> Path | None:
         """The model's folder, where all of it is there."""
