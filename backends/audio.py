@@ -4,13 +4,13 @@ The bytes are strangers': only demuxers on `DEMUXERS` are tried, so that no play
 concat, SDP) makes FFmpeg open files or addresses of its choosing.
 """
 
-import io
 import math
 from collections.abc import Generator
 
 import av
 from av.audio.resampler import AudioResampler
 
+from backends.contract.audio import Audio, opened
 from backends.contract.errors import MediaTooLong, MediaUnsupported
 
 # FFmpeg's names; its list stops at commas, and each of a demuxer's names suffices.
@@ -27,7 +27,7 @@ _SHARED = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
 
 
 def windows(
-    data: bytes, rate: int = 16_000, seconds: float = 0.25, longest_s: float | None = None
+    data: Audio, rate: int = 16_000, seconds: float = 0.25, longest_s: float | None = None
 ) -> Generator[bytes, None, None]:
     """The audio of `data` as signed 16-bit little-endian mono at `rate` Hz, in pieces of `seconds`
     (the last is shorter). Holds no more than a window and a packet at a time.
@@ -55,12 +55,12 @@ def _too_long(longest_s: float | None) -> MediaTooLong:
     return MediaTooLong(f"the audio is longer than {longest_s:g} s, the limit here", param="file")
 
 
-def _decoded(data: bytes, rate: int, longest_s: float | None) -> Generator[bytes, None, None]:
+def _decoded(data: Audio, rate: int, longest_s: float | None) -> Generator[bytes, None, None]:
     if not data:
         raise MediaUnsupported("the file is empty", param="file")
     heard = False
     try:
-        with av.open(io.BytesIO(data), "r", options=_SHARED) as container:
+        with opened(data) as file, av.open(file, "r", options=_SHARED) as container:
             if not container.streams.audio:
                 raise MediaUnsupported("the file has no audio in it", param="file")
             if longest_s is not None and _declared_s(container) > longest_s:

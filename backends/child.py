@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 
 from backends.contract import errors
+from backends.contract.audio import Audio, opened
 from backends.worker import LENGTHS, Item, pack
 
 log = logging.getLogger(__name__)
@@ -167,7 +168,7 @@ class Worker:
             self._frames.get_nowait()
         self._frames.put_nowait(None)  # for a job that still listens
 
-    async def stream(self, method: str, fields: Any, data: bytes = b"") -> AsyncGenerator[Item, None]:
+    async def stream(self, method: str, fields: Any, data: Audio = b"") -> AsyncGenerator[Item, None]:
         """The items of one job. The caller sees to it that there is one at a time, and awaits
         `rest` before the next."""
         if not self.failed:
@@ -208,20 +209,18 @@ class Worker:
         while (frame := await self._job_frames.get()) is not None and "end" not in frame[0]:
             pass
 
-    async def _send(self, header: dict[str, Any], data: bytes = b"") -> None:
+    async def _send(self, header: dict[str, Any], data: Audio = b"") -> None:
         assert self._writer is not None
-        with suppress(ConnectionError):  # the child has ended: reading will say so
+        with suppress(ConnectionError), opened(data) as rest:  # it has ended: reading will say so
             self._writer.write(pack(header, size=len(data)))
             # Piece by piece: a frame in one, and the socket's own copy of it, would be two more of an
             # upload.
-            rest = memoryview(data)
             try:
-                while rest:
-                    piece, rest = rest[:PIECE], rest[PIECE:]
+                while piece := rest.read(PIECE):
                     self._writer.write(piece)
                     await self._writer.drain()
             except asyncio.CancelledError:
-                self._writer.write(rest)  # half a frame would swallow the next
+                self._writer.write(rest.read())  # half a frame would swallow the next
                 raise
             await self._writer.drain()
 
@@ -331,7 +330,7 @@ class Pool:
             await self.close()
             raise
 
-    async def stream(self, method: str, fields: Any, data: bytes = b"") -> AsyncGenerator[Item, None]:
+    async def stream(self, method: str, fields: Any, data: Audio = b"") -> AsyncGenerator[Item, None]:
         """Queue for a worker, then yield its items `(fields, data)`. Closing ends the work in
         the child within its next step, or `grace`."""
         await self._turn.acquire()

@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
@@ -19,21 +19,27 @@ from backends.contract.errors import (
     InvalidRequest,
     ModelDown,
     NotReady,
-    Overloaded,
     TaskUnsupported,
 )
 from backends.contract.results import ChatChunk
 from backends.contract.space import fingerprint
 from backends.contract.state import Footprint, Origin, Readiness, ReplicaState, VariantState
+from backends.contract.tally import Tally
 from backends.contract.tasks import AnyTask, ChatTask, SpeakTask, StreamTask, Task
+from backends.gate import Gate
 from backends.sources.unfetched import Unfetched
+from backends.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
+T = TypeVar("T", bound=AnyTask)
 C = TypeVar("C")
 
 _NO_CARD = GpuShare()
+
+# How often an engine is looked at that works on for callers who left.
+LOOK_S = 0.05
 
 # A chat begins with a chunk that only names the role: the first token is in the second.
 AT_ONCE = 2
@@ -42,7 +48,7 @@ AT_ONCE = 2
 class Host:
     """One engine and its gate. One that is `Unfetched` brings its model's files first.
 
-    `max_ongoing` tasks run at once, `max_queued` wait; one more is `Overloaded`. `window`
+    `max_ongoing` tasks run at once, `max_queued` wait in turns; one more is `Overloaded`. `window`
     (seconds) and `most` (items) say how stream items are gathered before they cross to the door.
 
     `share` is what the engine has of a card, and `estimate` what it will take, as far as that is known:
@@ -59,15 +65,16 @@ class Host:
         max_queued: int = 64,
         window: float = 0.04,
         most: int = 64,
+        tracing: Tracing | None = None,
     ) -> None:
         self._unfetched = engine if isinstance(engine, Unfetched) else None
         self.engine = cast(Engine, engine)  # until `load` it is asked nothing that only engines have
         self._window, self._most = window, most
         self._share, self._estimate = share, estimate
         self._footprint = Footprint(share.granted)
-        self._gate, self._limit, self._owed = asyncio.Semaphore(max_ongoing), max_ongoing, 0
-        self._max_queued = max_queued
-        self._queued = self._ongoing = 0
+        self._gate = Gate(max_ongoing, max_queued)
+        self.tally, self.tracing = Tally(share.share), tracing
+        self._after: asyncio.Task[None] | None = None
         self._readiness: Readiness = "loading"
         self._stage, self._message = "", ""
         self._progress: float | None = None
@@ -127,25 +134,19 @@ class Host:
         """
         if isinstance(self.engine, Reconfigures):
             self.engine.reconfigure(options)
-        self._max_queued = max_queued
-        self._owed += self._limit - max_ongoing
-        self._limit = max_ongoing
-        while self._owed > 0 and not self._gate.locked():
-            await self._gate.acquire()
-            self._owed -= 1
-        while self._owed < 0:
-            self._gate.release()
-            self._owed += 1
+        self._gate.change(max_ongoing, max_queued)
 
     async def close(self) -> None:
         self._readiness = "down"
+        if self._after is not None:
+            self._after.cancel()
         await self.engine.close()
         if self._unfetched is not None:
             await self._unfetched.close()
 
     def idle_s(self) -> float:
         """Seconds since there was anything to do; infinite for a host that is released."""
-        if self._ongoing or self._queued:
+        if self._gate.running or self._gate.waiting:
             return 0.0
         return math.inf if self._released else time.monotonic() - self._last
 
@@ -159,8 +160,9 @@ class Host:
 
     def replica(self, node: str, pid: int) -> ReplicaState:
         return ReplicaState(
-            node, pid, self._ongoing, self._queued, self.engine.busy, footprint=self._footprint
-        )
+            node, pid, self._gate.running, self._gate.waiting, self.engine.busy, footprint=self._footprint,
+            tally=self.tally,
+        )  # fmt: skip
 
     def origin(self, node: str, pid: int) -> Origin:
         """Of what this host answers, once it is loaded."""
@@ -180,19 +182,55 @@ class Host:
 
     async def call(self, task: Task[R]) -> R:
         """Answer a task that has one answer."""
-        async with self._admitted(task) as method, self._boundary(task):
-            answer: R = await method(task)
-            return answer
+        with self._traced("host", task) as traced:
+            async with self._admitted(task) as method, self._boundary(task):
+                with self._traced("engine", traced) as inside:
+                    try:
+                        answer: R = await method(inside)
+                    except asyncio.CancelledError:
+                        self._look_after()
+                        raise
+                    return answer
 
     async def stream(self, task: StreamTask[C]) -> AsyncGenerator[list[C], None]:
         """Answer a task with batches: the first item alone and at once, then what gathers."""
-        async with self._admitted(task) as method, self._boundary(task):
-            batches = coalesce(self._begun(method, task), self._window, self._most)
-            try:
-                async for batch in batches:
-                    yield _packed(batch)
-            finally:
-                await batches.aclose()
+        with self._traced("host", task) as traced:
+            async with self._admitted(task) as method, self._boundary(task):
+                with self._traced("engine", traced) as inside:
+                    batches, left = coalesce(self._begun(method, inside), self._window, self._most), None
+                    try:
+                        async for batch in batches:
+                            yield _packed(batch)
+                    except (GeneratorExit, asyncio.CancelledError):
+                        left = time.monotonic()
+                        raise
+                    finally:
+                        await batches.aclose()
+                        self._ended(left)
+
+    def _traced(self, what: str, task: T) -> AbstractContextManager[T]:
+        """A span of the task's trace, if it has one; the task as what is in it has it."""
+        if self.tracing is None or not task.trace:
+            return nullcontext(task)
+        return self.tracing.around(f"{what} {task.verb}", task)
+
+    def _ended(self, left: float | None) -> None:
+        """An engine's stream is closed; `left`: when its reader left, None of one that read to the end."""
+        if left is not None:
+            self.tally.wasted_s += time.monotonic() - left
+            self._look_after()
+
+    def _look_after(self) -> None:
+        """Somebody left: whatever the engine still does for them is wasted."""
+        if self._after is None or self._after.done():
+            self._after = asyncio.create_task(self._wasting(time.monotonic()))
+
+    async def _wasting(self, since: float) -> None:
+        while (beyond := self.engine.busy - self._gate.running) > 0:
+            await asyncio.sleep(LOOK_S)
+            now = time.monotonic()
+            self.tally.wasted_s += beyond * (now - since)  # up to one look too much
+            since = now
 
     def _begun(self, method: Any, task: StreamTask[C]) -> AsyncGenerator[C, None]:
         """The engine's stream; speech at the pace that was asked for, where it has but its own."""
@@ -229,24 +267,16 @@ class Host:
         method = getattr(self.engine, task.verb, None)
         if method is None:
             raise TaskUnsupported(f"this model does not {task.verb}", param="model")
-        if self._gate.locked() and self._queued >= self._max_queued:
-            raise Overloaded("the model is at capacity; try again shortly")
         self._check(task)
-        self._queued += 1
-        try:
-            await self._gate.acquire()
-        finally:
-            self._queued -= 1
-        self._ongoing += 1
-        try:
-            yield method
-        finally:
-            self._ongoing -= 1
-            self._last = time.monotonic()
-            if self._owed > 0:  # the limit was lowered meanwhile
-                self._owed -= 1
-            else:
-                self._gate.release()
+        came = time.monotonic()
+        async with self._gate.entered(task.asker):
+            begun = time.monotonic()
+            self.tally.waited(begun - came)
+            try:
+                yield method
+            finally:
+                self._last = time.monotonic()
+                self.tally.engine_s += self._last - begun
 
     @asynccontextmanager
     async def _boundary(self, task: AnyTask) -> AsyncIterator[None]:

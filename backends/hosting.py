@@ -14,6 +14,7 @@ from backends.slots.slot import Slot
 from backends.slots.turns import Room, Turns
 from backends.sources import addressed, locate, pickles
 from backends.sources.unfetched import Unfetched
+from backends.tracing import tracing
 
 
 class Spec(TypedDict):
@@ -80,6 +81,7 @@ def host(spec: Spec, live: Live) -> Host:
         estimate=lambda: here(kind, name, task, source, options, share),
         max_ongoing=live["max_ongoing"],
         max_queued=live["max_queued"],
+        tracing=tracing("motley-replica"),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 from backends.audio import windows
+from backends.contract.audio import Audio
 from backends.contract.errors import InvalidRequest
 from backends.worker import Item
 
@@ -22,7 +23,7 @@ def start(_: Mapping[str, Any]) -> "Recorder":
 
 
 class Recorder:
-    def take(self, _fields: Any, upload: bytes) -> Generator[Item | None, None, None]:
+    def take(self, _fields: Any, upload: Audio) -> Generator[Item | None, None, None]:
         """One item: `{"seconds"}`, and WAV of 16 bits, mono, at 24 kHz. Raises MediaUnsupported,
         and InvalidRequest for one that is too short, too long or silent."""
         sound = bytearray()

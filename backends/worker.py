@@ -4,7 +4,7 @@
 
 MODULE has `start(options) -> handler`; each method of the handler is a generator function
 `method(fields, data)` that yields `(fields, data)` items, or None where there is nothing to send
-but the work may be stopped. `fields` is JSON, `data` bytes.
+but the work may be stopped. `fields` is JSON, `data` bytes; a handler's, where they are many, a file.
 
 A frame on the pipes is two lengths (big-endian, 4 bytes each), a JSON header, a body of bytes.
 JSON and not pickle, because this side reads strangers' media with native code: a child that was
@@ -18,12 +18,14 @@ import os
 import select
 import struct
 import sys
+import tempfile
 import traceback
 from collections.abc import Generator
 from contextlib import closing
 from importlib import import_module
 from typing import Any
 
+from backends.contract.audio import HELD, Audio, Spooled
 from backends.contract.errors import GatewayError
 
 LENGTHS = struct.Struct(">II")
@@ -43,10 +45,10 @@ class Pipe:
     def __init__(self, inward: int, outward: int) -> None:
         self._in, self._out = inward, outward
 
-    def read(self) -> tuple[dict[str, Any], bytes]:
+    def read(self) -> tuple[dict[str, Any], Audio]:
         """Raises EOFError when the parent has closed its end."""
         header, body = LENGTHS.unpack(self._exactly(LENGTHS.size))
-        return json.loads(self._exactly(header)), bytes(self._exactly(body))
+        return json.loads(self._exactly(header)), self._body(body)
 
     def waiting(self) -> bool:
         """Whether a frame (or the end) is there to read."""
@@ -56,6 +58,14 @@ class Pipe:
         frame = memoryview(pack(header, body))
         while frame:
             frame = frame[os.write(self._out, frame) :]
+
+    def _body(self, size: int) -> Audio:
+        if size <= HELD:
+            return bytes(self._exactly(size))
+        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  (closed when the job has been answered)
+        for left in range(size, 0, -HELD):
+            file.write(self._exactly(min(left, HELD)))
+        return Spooled(file, size)
 
     def _exactly(self, size: int) -> bytearray:
         buffer = bytearray(size)
@@ -83,7 +93,7 @@ def serve(module: str, pipe: Pipe) -> None:
             _answer(handler, header, body, pipe)
 
 
-def _answer(handler: Any, header: dict[str, Any], body: bytes, pipe: Pipe) -> None:
+def _answer(handler: Any, header: dict[str, Any], body: Audio, pipe: Pipe) -> None:
     job = header["job"]
     try:
         items: Generator[Item | None, None, None]
@@ -100,6 +110,9 @@ def _answer(handler: Any, header: dict[str, Any], body: bytes, pipe: Pipe) -> No
         pipe.write({"end": job, **_described(error)})
     else:
         pipe.write({"end": job})
+    finally:
+        if isinstance(body, Spooled):
+            body.close()
 
 
 def _described(error: Exception) -> dict[str, Any]:

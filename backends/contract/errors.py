@@ -6,10 +6,13 @@ GatewayError                500 server_error           internal_error
 │  ├─ TaskUnsupported       400                        task_unsupported
 │  ├─ MediaUnsupported      400                        unsupported_media
 │  ├─ MediaTooLong          400                        media_too_long
+│  ├─ MediaTooLarge         400                        media_too_large
+│  ├─ MediaElsewhere        400                        media_not_fetched
 │  ├─ ModelNotFound         404                        model_not_found
 │  ├─ VoiceNotFound         404                        voice_not_found
 │  ├─ RouteNotFound         404                        not_found
 │  ├─ MethodNotAllowed      405                        method_not_allowed
+│  ├─ TooSlow               408                        body_too_slow
 │  ├─ TooLarge              413                        body_too_large
 │  └─ BodyUnsupported       415                        unsupported_media
 ├─ Unauthenticated          401 authentication_error   invalid_api_key
@@ -17,6 +20,7 @@ GatewayError                500 server_error           internal_error
 ├─ RateLimited              429 rate_limit_error       rate_limit_exceeded
 ├─ ClientGone               499 server_error           client_closed_request
 ├─ SampleNeeded             500 server_error           sample_needed
+├─ FileNeeded               500 server_error           file_needed
 ├─ EngineFailed             502 server_error           engine_failed
 │  └─ SourceFailed          502                        source_failed
 ├─ Overloaded               503 server_error           overloaded
@@ -97,6 +101,18 @@ class MediaTooLong(InvalidRequest):
     code = "media_too_long"
 
 
+class MediaTooLarge(InvalidRequest):
+    """Images would take more memory than they may, however small their files are."""
+
+    code = "media_too_large"
+
+
+class MediaElsewhere(InvalidRequest):
+    """The address of media was given, and nothing is fetched, not from there, or in vain."""
+
+    code = "media_not_fetched"
+
+
 class ModelNotFound(InvalidRequest):
     """No model or alias of that name in the fleet."""
 
@@ -123,6 +139,13 @@ class MethodNotAllowed(InvalidRequest):
 
     status = 405
     code = "method_not_allowed"
+
+
+class TooSlow(InvalidRequest):
+    """The body did not come in time."""
+
+    status = 408
+    code = "body_too_slow"
 
 
 class TooLarge(InvalidRequest):
@@ -175,6 +198,13 @@ class SampleNeeded(GatewayError):
     the wire: the door answers it."""
 
     code = "sample_needed"
+
+
+class FileNeeded(GatewayError):
+    """The replica cannot reach the file that an upload was spooled into: the same task, with its bytes,
+    will do. Never on the wire: the door answers it."""
+
+    code = "file_needed"
 
 
 class EngineFailed(GatewayError):

@@ -11,6 +11,9 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
+    def __add__(self, more: "Usage") -> "Usage":
+        return Usage(self.prompt_tokens + more.prompt_tokens, self.completion_tokens + more.completion_tokens)
+
 
 @dataclass(frozen=True, slots=True)
 class ChatChunk:
@@ -93,6 +96,10 @@ class Pcm:
 
     samples: bytes
     rate: int
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / 2 / self.rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from backends.contract.tally import Tally
+
 # cold: nothing runs, and nothing is wrong: a request loads it · waiting: not placed yet
 # loading: its process reads weights · down: it died or failed to start
 Readiness = Literal["cold", "waiting", "loading", "ready", "down"]
@@ -32,7 +34,7 @@ class ReplicaState:
     `ongoing` what the host admitted (running), `queued` what waits for a place. `hatch`: the socket
     by which a door on the same machine may ask it; `pulse`: where any door feels whether it lives
     (`host:port`). `id`: its own, which no other process ever has. `machine`: the node's id; `gpus`: which
-    of its cards the replica was given, from 0."""
+    of its cards the replica was given, from 0. `tally`: what it has counted, None of one that did not say."""
 
     node: str
     pid: int
@@ -45,6 +47,7 @@ class ReplicaState:
     footprint: Footprint = field(default_factory=Footprint)
     pulse: str = ""
     id: str = ""
+    tally: Tally | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,11 @@ A `Task[R]` is answered once with an `R`; a `StreamTask[C]` with a stream of `C`
 the fleet's `task:`, the engine's method and the metric label, all the same word.
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, get_args
 
+from backends.contract.audio import Audio, Spooled, opened
 from backends.contract.errors import MediaTooLong
 from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Vectors
 
@@ -18,16 +20,37 @@ VERBS: tuple[Verb, ...] = get_args(Verb)
 # make, say what a text or a conversation is to the model: one document, never a stream.
 Surface = Literal["chat", "completions", "responses", "tokenize", "detokenize"]
 
+# What a task that is made now belongs to: the `traceparent` of a request that is traced, else nothing.
+current_trace: ContextVar[str] = ContextVar("trace", default="")
+
 R = TypeVar("R")
 C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True)
+class Asker:
+    """Whose task it is, where there is more to do than can be done. `key`: its id; `weight`: of two keys the
+    one with twice as much gets twice the time; `rank`: a higher one goes before."""
+
+    key: str = ""
+    weight: int = 1
+    rank: int = 0
+
+
+NOBODY = Asker()
+# Whose a task is that is made now.
+current_asker: ContextVar[Asker] = ContextVar("asker", default=NOBODY)
+
+
+@dataclass(frozen=True, slots=True)
 class Task(Generic[R]):
-    """Answered once. `request_id` is the caller's `x-request-id`, for logs on both sides."""
+    """Answered once. `request_id` is the caller's `x-request-id`, for logs on both sides; `trace` a W3C
+    `traceparent`, empty for most: what is done for this task is part of that."""
 
     verb: ClassVar[Verb]
     request_id: str
+    asker: Asker = field(default_factory=current_asker.get, kw_only=True)
+    trace: str = field(default_factory=current_trace.get, kw_only=True, compare=False)
 
     def heft(self) -> int:
         """An upper estimate of the bytes that cross with this task, either way."""
@@ -43,10 +66,21 @@ class StreamTask(Generic[C]):
 
     verb: ClassVar[Verb]
     request_id: str
+    asker: Asker = field(default_factory=current_asker.get, kw_only=True)
+    trace: str = field(default_factory=current_trace.get, kw_only=True, compare=False)
 
     @property
     def whole(self) -> bool:
         return False
+
+    @property
+    def spooled(self) -> Spooled | None:
+        """What of it is in a file, and does not cross with it."""
+        return None
+
+    def held(self) -> Self:
+        """The same without a file. Blocks: reads it."""
+        return self
 
     def heft(self) -> int:
         """An upper estimate of the bytes of the task itself (items are small)."""
@@ -90,7 +124,8 @@ class Vad:
 
 @dataclass(frozen=True, slots=True)
 class TranscribeTask(StreamTask[Heard]):
-    """Audio in any container, as uploaded. `to="en"` asks for a translation.
+    """Audio in any container, as uploaded, to be read as `audio.opened` gives it. `to="en"` asks for a
+    translation.
 
     `languages`: ISO 639-1, what may be spoken; one is certainty, none leaves it to the engine.
     `keywords`: words to expect. `words`, `logprobs`: word times, tokens' probabilities are wanted.
@@ -99,7 +134,7 @@ class TranscribeTask(StreamTask[Heard]):
     """
 
     verb: ClassVar[Verb] = "transcribe"
-    audio: bytes
+    audio: Audio
     languages: tuple[str, ...] = ()
     prompt: str | None = None
     keywords: tuple[str, ...] = ()
@@ -115,8 +150,16 @@ class TranscribeTask(StreamTask[Heard]):
     def whole(self) -> bool:
         return not self.streams
 
+    @property
+    def spooled(self) -> Spooled | None:
+        return None if isinstance(self.audio, bytes) else self.audio
+
+    def held(self) -> Self:
+        with opened(self.audio) as file:
+            return replace(self, audio=file.read())
+
     def heft(self) -> int:
-        return len(self.audio)
+        return 0 if self.spooled else len(self.audio)
 
     def check_length(self, seconds: float) -> None:
         """Raises MediaTooLong where that is more than `longest_s`."""

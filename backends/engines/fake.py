@@ -7,7 +7,7 @@ the text to speak, the first input, the query):
     !words N      answer N words (pieces, segments)      !bug          fail as a broken engine does
     !break N      fail as a broken engine after N steps  !die          end the process, as a crash does
     !say WORD     answer WORD-0, WORD-1 … in chat        !asked        transcribe what was asked for, as JSON
-    !tell TEXT    answer TEXT in chat, a word a step
+    !tell TEXT    answer TEXT in chat, a word a step     !seen         answer what parts the message has
 
 A line `!at START END TEXT` of a prompt is a segment of the transcript; `\\n` in it is a new line.
 """
@@ -43,7 +43,7 @@ from backends.contract.tasks import (
 )
 
 RATE = 22_050
-DIMENSIONS = 8
+DIMENSIONS, MOST_DIMENSIONS = 8, 4096
 
 
 class Fake:
@@ -124,6 +124,8 @@ class Fake:
         base = {"id": f"chatcmpl-{task.request_id}", "created": 0, "model": task.body["model"]}
         words: list[str] = []
         said, told = _word(text), text.partition("!tell ")[2].split()
+        if "!seen" in text.split():
+            told = [_seen(part) for part in _parts(task.body)]
         async for number in self._steps(text, default=len(told) or None):
             words.append(f"{told[number] if told else f'{said}{number}'} ")
             usage = Usage(usage.prompt_tokens, len(words))
@@ -232,10 +234,13 @@ class Fake:
             yield Pcm(self._samples[voice], 24_000)
 
     async def embed(self, task: EmbedTask) -> Vectors:
+        """As wide as asked. Raises InvalidRequest."""
+        width = task.dimensions or DIMENSIONS
+        if width > MOST_DIMENSIONS:
+            raise InvalidRequest(f"'dimensions' must be at most {MOST_DIMENSIONS}", param="dimensions")
         async for _ in self._steps(task.texts[0], default=1):
             pass
         rows = array.array("f")
-        width = task.dimensions or DIMENSIONS
         role = f"{task.input_type}: " if task.input_type else ""
         for text in task.texts:
             rows.extend(_unit_vector(self._options.revision + role + text, width))
@@ -286,7 +291,7 @@ _AT = re.compile(r"^!at (\S+) (\S+)(?: (.*))?$", re.MULTILINE)
 
 def _asked(task: TranscribeTask) -> str:
     fields = asdict(task)
-    del fields["request_id"], fields["prompt"]
+    del fields["request_id"], fields["asker"], fields["trace"], fields["prompt"]
     return orjson.dumps({**fields, "audio": len(task.audio)}).decode()
 
 
@@ -312,10 +317,21 @@ def _segment(task: TranscribeTask, start: float, end: float, text: str) -> Segme
 
 
 def _last_text(body: dict[str, Any]) -> str:
+    parts = _parts(body)
+    return " ".join(part if isinstance(part, str) else part.get("text", "") for part in parts)
+
+
+def _parts(body: dict[str, Any]) -> list[Any]:
     content = body["messages"][-1].get("content") or ""
-    if isinstance(content, str):
-        return content
-    return " ".join(part.get("text", "") for part in content)
+    return [content] if isinstance(content, str) else content
+
+
+def _seen(part: Any) -> str:
+    """What a part of a message is; an image by its own kind."""
+    if isinstance(part, str):
+        return "text"
+    url: str = part.get("image_url", {}).get("url", "")
+    return url.removeprefix("data:").partition(";")[0] or part["type"]
 
 
 def _event(base: dict[str, Any], delta: dict[str, Any], finish: str | None) -> bytes:

@@ -19,6 +19,7 @@ from typing import Any
 from pocketsphinx import Decoder, Endpointer
 
 from backends.audio import windows
+from backends.contract.audio import Audio
 from backends.worker import Item
 
 RATE = 16_000
@@ -47,7 +48,7 @@ class Recogniser:
         self._whole_language = self._decoder.current_search()
         self._decoder.add_jsgf_string("mean", "#JSGF V1.0; grammar mean; public <mean> = a;")
 
-    def transcribe(self, fields: Any, audio: bytes) -> Generator[Item | None, None, None]:
+    def transcribe(self, fields: Any, audio: Audio) -> Generator[Item | None, None, None]:
         """Items `{"position": seconds, "segments": [{"start", "end", "text", "words"}]}`, a word
         being `[text, start, end, probability]`. None after every window. `fields`:
         `{"longest_s": …}`, what plays longer is refused."""

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, Field
 
+from backends.contract.audio import opened
 from backends.contract.engine import Ability, GpuShare, Memory, ModelRef, Progress
 from backends.contract.errors import EngineFailed, InvalidRequest, ModelDown
 from backends.contract.results import ChatChunk, Heard, Pcm, Ranking, Vectors
@@ -197,11 +198,13 @@ class Remote:
         fields = bodies.transcription(task, self._model, form)
         language = task.languages[0] if len(task.languages) == 1 else None
         path = "audio/translations" if task.to else "audio/transcriptions"
-        files = {"file": (bodies.file_name(task.audio), task.audio, "application/octet-stream")}
-        async with self._server.post(path, task.request_id, data=fields, files=files) as response:
-            raw = await response.aread()
-            if response.headers.get("content-type", "").startswith("text/plain"):
-                return answers.heard({"text": response.text}, language, logprobs=task.logprobs)
+        name = bodies.file_name(task.audio)
+        with opened(task.audio) as file:
+            files = {"file": (name, file, "application/octet-stream")}
+            async with self._server.post(path, task.request_id, data=fields, files=files) as response:
+                raw = await response.aread()
+                if response.headers.get("content-type", "").startswith("text/plain"):
+                    return answers.heard({"text": response.text}, language, logprobs=task.logprobs)
         return answers.heard(answers.document(raw), language, logprobs=task.logprobs)
 
     async def speak(self, task: SpeakTask) -> AsyncGenerator[Pcm, None]:

@@ -22,12 +22,14 @@ from backends.contract.results import ChatChunk
 from backends.contract.tasks import ChatTask, Surface, Verb
 from backends.vllm import answers, fields, flags, options, responses, weights
 from backends.vllm.answers import Naming, Stream
+from backends.vllm.placeholders import Placeholders
 from backends.vllm.refusals import VllmFailed, parsed, refusal
 from backends.vllm.served import Recipe, Served
 
 # Their templates are not Jinja's, and have an effort without saying so.
 THINKING = frozenset({"gpt_oss"})
 JSON = "application/json"
+COUNTING: tuple[Surface, ...] = ("tokenize", "detokenize")  # nothing is computed for them
 
 
 class Vllm:
@@ -64,6 +66,7 @@ class Vllm:
         self._thinks = False
         self._window: int | None = None
         self._vocabulary: int | None = None
+        self._placeholders: Placeholders | None = None
         self._busy = 0
 
     async def load(self, progress: Progress) -> None:
@@ -91,6 +94,7 @@ class Vllm:
                 if name in schemas
             }
             self._vocabulary = weights.vocabulary(self._model.path)
+            self._placeholders = Placeholders(self._model.path)
             self._thinks = await self._effort_tells(served)
             models = orjson.loads(await served.get("/v1/models"))
             self._window = models["data"][0].get("max_model_len")
@@ -163,9 +167,11 @@ class Vllm:
         asked = str(task.body.get("model") or self._model.name)
         # An adapter is asked for by its name; every other name is one of the model itself.
         served = asked if asked in self._options.lora else self._model.name
-        data = orjson.dumps({**fields.sent(task.surface, task.body), "model": served})
+        data = self._sent(task, served)
         naming = Naming(served, asked)
         headers = {"content-type": JSON, "x-request-id": task.request_id}
+        if task.trace:
+            headers["traceparent"] = task.trace
         self._busy += 1
         response: aiohttp.ClientResponse | None = None
         try:
@@ -190,6 +196,12 @@ class Vllm:
             if response is not None:
                 response.close()  # the connection too: that is how vLLM learns to stop
             self._busy -= 1
+
+    def _sent(self, task: ChatTask, served: str) -> bytes:
+        data = _written({**fields.sent(task.surface, task.body), "model": served})
+        if self._placeholders is not None and task.surface not in COUNTING:
+            self._placeholders.check(task.body, data)
+        return data
 
     async def _effort_tells(self, served: Served) -> bool:
         """Whether the template writes another prompt when an effort of reasoning is asked for."""
@@ -216,6 +228,14 @@ class Vllm:
         return refusal(response.status, content, body=body, window=self._window, prompt=prompt)
 
 
+def _written(body: Mapping[str, Any]) -> bytes:
+    """Raises InvalidRequest for a whole number of more than 64 bits, which vLLM has no use for either."""
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError:
+        raise InvalidRequest("The body holds a whole number that is too large") from None
+
+
 def _events(task: ChatTask, naming: Naming) -> Stream:
     if task.surface == "responses":
         return responses.Events(naming)
@@ -225,6 +245,6 @@ def _events(task: ChatTask, naming: Naming) -> Stream:
 def _document(task: ChatTask, data: bytes, naming: Naming) -> ChatChunk:
     if task.surface == "responses":
         return responses.document(data, naming)
-    if task.surface in ("tokenize", "detokenize"):
+    if task.surface in COUNTING:
         return ChatChunk(data)
     return answers.document(data, naming)

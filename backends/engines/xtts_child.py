@@ -3,7 +3,6 @@
 A GPU's context that has failed once fails for good: the process ends then, and is started anew.
 """
 
-import io
 import os
 import sys
 import traceback
@@ -17,6 +16,7 @@ import torch
 from TTS.tts.configs.xtts_config import XttsConfig
 from TTS.tts.models.xtts import Xtts
 
+from backends.contract.audio import Audio, opened
 from backends.contract.errors import EngineFailed, InvalidRequest, Overloaded
 from backends.worker import Item
 
@@ -61,9 +61,9 @@ class Speaker:
             b"",
         )
 
-    def learn(self, _fields: Any, recording: bytes) -> Generator[Item, None, None]:
+    def learn(self, _fields: Any, recording: Audio) -> Generator[Item, None, None]:
         """WAV of 16 bits, mono → one item: the latents as float32, the speaker's embedding last."""
-        with wave.open(io.BytesIO(recording)) as file:
+        with opened(recording) as sample, wave.open(sample) as file:
             rate, sound = file.getframerate(), bytearray(file.readframes(file.getnframes()))
         samples = torch.frombuffer(sound, dtype=torch.int16).float()[None] / 32_768
         config = self._config

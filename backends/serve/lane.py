@@ -1,4 +1,4 @@
-"""A shortcut for the items of a stream where the door and the replica share a machine: a Unix socket.
+"""A shortcut for what belongs to a stream where the door and the replica share a machine: a Unix socket.
 
 Ray still chooses the replica, admits, carries the first items, errors and the cancelling; only the
 later items go beside it. Each message of Serve's gRPC wakes threads on both sides, 0.5 ms of CPU
@@ -6,6 +6,11 @@ where the cores are busy; one of these costs a tenth of that.
 
     replica → door: 16 bytes of the ticket, then frames: a length of 4 bytes, a pickled list.
     A length of 0 is the end; a connection that ends without it broke.
+
+What a task has in a file is not sent at all: the replica fetches the file itself, open as it is at the
+door (decision 0039).
+
+    replica → door: 16 bytes of the ticket; door → replica: one byte, and the descriptor
 """
 
 import asyncio
@@ -13,13 +18,17 @@ import os
 import pickle
 import secrets
 import shutil
+import socket
 import struct
 import tempfile
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
+from backends.contract.audio import Spooled
+from backends.contract.errors import FileNeeded
 from backends.serve.janitor import MARK
 
 _LENGTH = struct.Struct("!I")
@@ -29,10 +38,12 @@ ARRIVES_S = 5.0  # how long a connection that was made may take to be seen
 
 
 class Ticket(NamedTuple):
-    """Where a door listens for the items of one stream. A path of that name is on its machine only."""
+    """Where a door listens for the items of one stream. A path of that name is on its machine only.
+    `file`: the number for the file of its task, if that has one."""
 
     path: str
     number: bytes
+    file: bytes = b""
 
 
 class Lane:
@@ -42,6 +53,7 @@ class Lane:
         self._folder: Path | None = None
         self._waiting: dict[bytes, asyncio.Future[_Arrival]] = {}
         self._arrivals: dict[bytes, _Arrival] = {}
+        self._files: dict[bytes, Spooled] = {}
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -58,10 +70,14 @@ class Lane:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def ticket(self) -> Ticket:
-        number = secrets.token_bytes(NUMBER)
+    def ticket(self, spooled: Spooled | None = None) -> Ticket:
+        """`spooled`: what can be fetched with it."""
+        number, file = secrets.token_bytes(NUMBER), b""
         self._waiting[number] = asyncio.get_running_loop().create_future()
-        return Ticket(f"{self._folder}/s", number)
+        if spooled is not None:
+            file = secrets.token_bytes(NUMBER)
+            self._files[file] = spooled
+        return Ticket(f"{self._folder}/s", number, file)
 
     async def items(self, ticket: Ticket) -> AsyncGenerator[list[Any], None]:
         """Until the stream's end, or the connection's: the replica's answer tells which it was."""
@@ -73,11 +89,15 @@ class Lane:
     def done(self, ticket: Ticket) -> None:
         """Nobody waits for it any more. The replica learns of it at its next item, if not by Ray."""
         self._waiting.pop(ticket.number, None)
+        self._files.pop(ticket.file, None)
         if arrival := self._arrivals.pop(ticket.number, None):
             arrival.close()
 
     def _arrived(self, number: bytes, arrival: "_Arrival") -> bool:
         """Whether somebody waits for it."""
+        if (file := self._files.get(number)) is not None:
+            arrival.hand(file)
+            return False
         waiting = self._waiting.get(number)
         if waiting is None or waiting.done():
             return False
@@ -144,8 +164,32 @@ class _Arrival(asyncio.Protocol):
             self._transport.resume_reading()
         return self._frames.popleft()
 
+    def hand(self, file: Spooled) -> None:
+        """The descriptor itself. asyncio has no words for that, so it is done beside it."""
+        here = self._transport.get_extra_info("socket").fileno()
+        with suppress(OSError, ValueError), socket.socket(fileno=os.dup(here)) as beside:
+            socket.send_fds(beside, [b"f"], [file.fileno()])
+
     def close(self) -> None:
         self._transport.close()
+
+
+async def fetch(spooled: Spooled, ticket: Ticket) -> None:
+    """Bring the file of a task here. Raises FileNeeded where the door is on another machine, or gone."""
+    spooled.bring(await asyncio.to_thread(_fetched, ticket))
+
+
+def _fetched(ticket: Ticket) -> BinaryIO:
+    try:
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(ARRIVES_S)
+            door.connect(ticket.path)
+            door.sendall(ticket.file)
+            _, (descriptor,), _, _ = socket.recv_fds(door, 1, 1)
+    except (OSError, ValueError):  # ValueError: the door sent nothing
+        raise FileNeeded("the upload is on another machine") from None
+    os.set_inheritable(descriptor, False)
+    return open(descriptor, "rb", buffering=0)
 
 
 class Sending:

@@ -62,7 +62,7 @@ class Replica:
         return self._origin, await self._host.call(task)
 
     async def stream(self, task: StreamTask[Any], ticket: Ticket) -> AsyncGenerator[Batch, None]:
-        async with aclosing(self._standing.sent(self._host.stream(task), task, ticket)) as batches:
+        async with aclosing(self._standing.sent(self._host.stream, task, ticket)) as batches:
             async for batch in batches:
                 yield batch
 

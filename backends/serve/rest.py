@@ -1,6 +1,7 @@
 """A running cluster, spoken to through Serve's declarative REST API. Does not import Ray."""
 
 import asyncio
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,13 +27,13 @@ class Cluster:
 
     async def deploy(self, config: dict[str, Any]) -> None:
         """Declare what should run; returns once Serve has accepted it, not once it is up."""
-        async with aiohttp.ClientSession() as http, http.put(self._url, json=config) as answer:
+        async with _session() as http, http.put(self._url, json=config) as answer:
             if answer.status != 200:
                 raise DeployRefused(await answer.text())
 
     async def details(self) -> dict[str, Any]:
         """`ServeInstanceDetails`, as `backends.serve.details` reads it."""
-        async with aiohttp.ClientSession() as http, http.get(self._url) as answer:
+        async with _session() as http, http.get(self._url) as answer:
             details: dict[str, Any] = await answer.json()
             return details
 
@@ -40,7 +41,7 @@ class Cluster:
         """The living ones. Raises Unreachable."""
         url = f"{self.dashboard}/api/v0/nodes?limit=10000"
         try:
-            async with aiohttp.ClientSession() as http, http.get(url, raise_for_status=True) as answer:
+            async with _session() as http, http.get(url, raise_for_status=True) as answer:
                 told = (await answer.json())["data"]["result"]["result"]
         except (aiohttp.ClientError, KeyError, TypeError, ValueError):
             raise Unreachable(f"no dashboard of Ray answers at {self.dashboard}") from None
@@ -60,3 +61,9 @@ class Cluster:
     @property
     def _url(self) -> str:
         return f"{self.dashboard}/api/serve/applications/"
+
+
+def _session() -> aiohttp.ClientSession:
+    """With Ray's token, where the environment has one as Ray's own commands want it."""
+    token = os.environ.get("RAY_AUTH_TOKEN")
+    return aiohttp.ClientSession(headers={"authorization": f"Bearer {token}"} if token else None)

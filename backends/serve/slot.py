@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ray import serve
@@ -53,7 +54,8 @@ class SlotReplica:
         return origin, await self._slot.call(app, task)
 
     async def stream(self, task: StreamTask[Any], ticket: Ticket, app: str) -> AsyncGenerator[Batch, None]:
-        async with aclosing(self._standing.sent(self._slot.stream(app, task), task, ticket)) as batches:
+        answer = partial(self._slot.stream, app)
+        async with aclosing(self._standing.sent(answer, task, ticket)) as batches:
             async for batch in batches:
                 yield batch
 
@@ -105,4 +107,4 @@ def _sum(own: Footprint, inside: list[ReplicaState]) -> Footprint:
 
 def _told(one: ReplicaState, whole: ReplicaState) -> ReplicaState:
     """A model in the slot, as a replica: the process it is in, and what it does there itself."""
-    return replace(whole, ongoing=one.ongoing, queued=one.queued, busy=one.busy)
+    return replace(whole, ongoing=one.ongoing, queued=one.queued, busy=one.busy, tally=one.tally)

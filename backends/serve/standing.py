@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,8 @@ from backends.contract.engine import Vendor
 from backends.contract.state import ReplicaState
 from backends.contract.tasks import StreamTask
 from backends.fleet import NODE_LABEL
-from backends.serve.lane import Sending, Ticket
+from backends.serve.inward import inward
+from backends.serve.lane import Sending, Ticket, fetch
 from backends.serve.pulse import Pulse
 
 # An upload of so many bytes leaves that much of the heap free when Ray has let go of it, a moment later.
@@ -26,6 +27,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
 # The node's name, items, and whether the later ones go by the door's lane.
 Batch = tuple[str, list[Any], bool]
+Answer = Callable[[StreamTask[Any]], AsyncGenerator[list[Any], None]]
 
 
 class Standing:
@@ -33,6 +35,7 @@ class Standing:
 
     def __init__(self, vendor: Vendor) -> None:
         _log_to_stderr()
+        inward()
         context = ray.get_runtime_context()
         self.node = str(context.get_node_labels().get(NODE_LABEL, "unlabelled"))
         self._machine = str(context.get_node_id())
@@ -69,13 +72,16 @@ class Standing:
         )
 
     async def sent(
-        self, batches: AsyncGenerator[list[Any], None], task: StreamTask[Any], ticket: Ticket
+        self, answer: Answer, task: StreamTask[Any], ticket: Ticket
     ) -> AsyncGenerator[Batch, None]:
-        """The batches of a host's answer, by Ray and, where the door is on this machine, by its lane."""
+        """The batches of a host's answer, by Ray and, where the door is on this machine, by its lane. Raises
+        FileNeeded where it is not, and the task has a file there."""
         sending: Sending | None = None
         try:
+            if task.spooled:
+                await fetch(task.spooled, ticket)
             sending = await Sending.towards(ticket)
-            async with aclosing(batches):
+            async with aclosing(answer(task)) as batches:
                 yield self.node, await anext(batches, []), sending is not None
                 async for batch in batches:
                     if sending is None:
@@ -89,6 +95,8 @@ class Standing:
         finally:
             if sending is not None:
                 sending.close()
+            if task.spooled:
+                task.spooled.close()
             if task.heft() > LARGE and self._tidying is None:
                 self._tidying = asyncio.get_running_loop().call_later(TIDY_S, self._tidy)
 

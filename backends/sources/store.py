@@ -68,6 +68,10 @@ class Store:
             raise SourceFailed.because("unsupported", f"{MOST} is not a size like 200Gi") from None
         return cls(folder, most)
 
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
     def whole(self, key: str) -> Path | None:
         """The model's folder, where all of it is there."""
         files = self._folder / key / FILES

@@ -17,11 +17,12 @@ _INERT = frozenset({
     "user", "metadata", "safety_identifier", "service_tier", "prompt_cache_key", "prompt_cache_options",
     "prompt_cache_retention",
 })  # fmt: skip
-# vLLM's own. Between its instances: a caller could make it fetch from where they like. For its
+# vLLM's own. Between its instances: a caller could make it fetch from where they like. Of how media are
+# decoded: how many frames and pixels. Tensors, which it reads as torch does. For its
 # renderer alone, and ignored elsewhere. And what `x-request-id` says in every answer.
 WITHHELD = frozenset({
     "kv_transfer_params", "ec_transfer_params", "mm_payload", "return_mm_kwargs", "return_token_offsets",
-    "request_id", "previous_input_messages",
+    "request_id", "previous_input_messages", "media_io_kwargs", "mm_processor_kwargs", "prompt_embeds",
 })  # fmt: skip
 STREAM_OPTIONS = frozenset({"include_usage", "continuous_usage_stats"})
 # How little a model is to think that does not.

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.audio import windows
+from backends.contract.audio import Audio
 
 RATE = 16_000
 LONGEST = 30 * RATE  # in samples, as all lengths here
@@ -41,7 +42,7 @@ class Clip:
 
 
 def clips(
-    audio: bytes, speech: Detector | None, longest_s: float | None = None
+    audio: Audio, speech: Detector | None, longest_s: float | None = None
 ) -> Generator[Clip, None, None]:
     """Raises MediaUnsupported (`param="file"`) for what cannot be decoded, MediaTooLong for what plays
     longer than `longest_s`."""
