@@ -31,6 +31,13 @@ CHAIN = "chain"
 
 
 @dataclass(slots=True)
+class Bill:
+    """What a request has taken of GPUs, whoever was asked on its way: share x seconds."""
+
+    gpu_s: float = 0.0
+
+
+@dataclass(slots=True)
 class Target:
     """Where one request goes. Made anew per request: the upstream writes `node` into it, and where
     there is one the `fingerprint` of who answered.
@@ -43,7 +50,8 @@ class Target:
     replica, never more. `sticky`: what the variant was chosen by. `retried`: why it was asked a second
     time. `passed`: the models that were asked in vain before this one, and their errors' codes. `asked`:
     the name that errors call it by. `chain`: the steps of a model that is made of others (it has no `app`);
-    `steps`: who was asked on its way, `label=model/variant` each.
+    `steps`: who was asked on its way, `label=model/variant` each. `cold_s`: how long the request has waited
+    for a load. `bill`: one for all that one request asks.
     """
 
     app: str
@@ -67,7 +75,9 @@ class Target:
     wakes: str | None = None
     chain: Steps | None = None
     steps: list[str] = field(default_factory=list)
+    cold_s: float = 0.0
     held: asyncio.Event = field(default_factory=asyncio.Event, compare=False, repr=False)
+    bill: Bill = field(default_factory=Bill, compare=False, repr=False)
 
     def alone(self) -> None:
         """Without its fallbacks. Raises its trouble, NotReady or ModelDown, unless that may be waited for."""

@@ -1,18 +1,20 @@
 """Every failure → OpenAI's envelope, in one place.
 
 `{"error": {"message", "type", "param", "code"}}`, `code` always a string: the SDKs read nothing
-else of a failed body.
+else of a failed body. On the paths of the open inference protocol `error` is the message, and the rest
+stands beside it.
 """
 
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
 from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -28,6 +30,7 @@ from backends.contract.errors import (
     MethodNotAllowed,
     RouteNotFound,
     TooLarge,
+    TooSlow,
     Unauthenticated,
 )
 
@@ -38,6 +41,8 @@ _FORM_CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii", b"iso-8859-1"})
 
 # The route whose clients (LangChain's and LlamaIndex's) read `detail`, and nothing else, when it fails.
 JINAS = "/v1/rerank"
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class Json(Response):
@@ -67,10 +72,21 @@ def response(error: GatewayError, headers: Mapping[str, str] | None = None, *, p
         said["retry-after"] = str(max(1, math.ceil(error.retry_after)))
     if isinstance(error, Unauthenticated):
         said["www-authenticate"] = "Bearer"
+    if isinstance(error, TooSlow):
+        said["connection"] = "close"  # else the rest is waited for before the next request
     content: dict[str, Any] = envelope(error)
     if path == JINAS:
         content["detail"] = error.message
+    elif inference(path):
+        told = content["error"]
+        content = {"error": told.pop("message"), **told}
     return Json(content, error.status, said)
+
+
+def inference(path: str) -> bool:
+    """Whether a path is of the open inference protocol, whose clients read a bare string. One of Cohere's
+    lies among them."""
+    return path == "/v2" or (path.startswith("/v2/") and path != "/v2/rerank")
 
 
 def unexpected() -> GatewayError:
@@ -151,18 +167,6 @@ async def on_invalid(request: Request, error: Exception) -> Response:
     return response(said, path=request.url.path)
 
 
-async def need_json(request: Request) -> None:
-    """A route's dependency. Raises BodyUnsupported when the body is no JSON by its own account,
-    InvalidRequest for what only Python takes for JSON: NaN, UTF-16, halves of surrogate pairs."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
-        raise BodyUnsupported(f"send JSON, with `Content-Type: application/json` (not {kind or 'none'})")
-    try:
-        orjson.loads(await request.body())
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"The body is not valid JSON: {error}") from None
-
-
 async def need_form(request: Request) -> None:
     """A route's dependency. Raises BodyUnsupported when the body is no multipart form of text."""
     header, options = parse_options_header(request.headers.get("content-type"))
@@ -171,6 +175,16 @@ async def need_form(request: Request) -> None:
         raise BodyUnsupported(f"send the file as `multipart/form-data` (not {kind or 'none'})", param="file")
     if options.get(b"charset", b"utf-8").lower() not in _FORM_CHARSETS:
         raise BodyUnsupported("send the form in UTF-8")
+
+
+def checked(shape: type[M], given: Any, at: str = "") -> M:
+    """What FastAPI does with a body, of a document that stands at `at` in one. Raises InvalidRequest."""
+    try:
+        return shape.model_validate(given)
+    except ValidationError as error:
+        finding = error.errors()[0]
+        finding["loc"] = ("body", *((at,) if at else ()), *finding["loc"])
+        raise _explain(finding) from None
 
 
 def param_of(location: Sequence[str | int]) -> str | None:
@@ -202,6 +216,7 @@ _SENTENCES = {
     "too_long": "must have at most {max_length:,} items",
     "string_too_long": "must have at most {max_length:,} characters",
     "value_error": "is not valid: {error}",
+    "extra_forbidden": "is not offered on this endpoint",
 }
 
 

@@ -120,6 +120,7 @@ class Streamed(Response):
         self.headers["cache-control"] = "no-cache"
         self.headers["x-accel-buffering"] = "no"
         self._source, self._visit, self._origin = source, visit, origin
+        visit.streams = True
         self._last = 0.0
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:

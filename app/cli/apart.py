@@ -26,7 +26,10 @@ def continue_apart(forwarded: Iterable[signal.Signals]) -> None:
     os.close(alive)
     for number in forwarded:
         signal.signal(number, lambda given, _: os.kill(child, given))
-    _, status = os.waitpid(child, 0)
+    # The first process of a container gets the orphans of all others, and is to see them off.
+    ended, status = os.wait()
+    while ended != child:
+        ended, status = os.wait()
     code = os.waitstatus_to_exitcode(status)
     os._exit(code if code >= 0 else 128 - code)
 

@@ -7,16 +7,32 @@ import httpx2
 import typer
 from pydantic import ValidationError
 
-Url = Annotated[str, typer.Option("--url", envvar="MOTLEY_URL", help="Where Motley answers.")]
-Key = Annotated[str, typer.Option("--key", envvar="MOTLEY_API_KEY", help="The API key, where one is asked.")]
+Url = Annotated[
+    str,
+    typer.Option(
+        "--url", envvar="MOTLEY_URL", show_envvar=False, help="Where Motley answers; else MOTLEY_URL."
+    ),
+]
+Key = Annotated[
+    str,
+    typer.Option(
+        "--key",
+        envvar="MOTLEY_API_KEY",
+        show_envvar=False,
+        show_default=False,
+        help="The API key; else MOTLEY_API_KEY.",
+    ),
+]
 Address = Annotated[
     str,
     typer.Option(
         "--address",
         envvar="RAY_DASHBOARD_ADDRESS",
-        help="Ray's dashboard, whose REST API says what runs and takes changes.",
+        show_envvar=False,
+        help="Ray's dashboard; else RAY_DASHBOARD_ADDRESS.",
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 URL = "http://127.0.0.1:8000"
 ADDRESS = "http://127.0.0.1:8265"
@@ -31,7 +47,7 @@ def wrong(error: ValidationError) -> str:
     return f"MOTLEY_{name}: {found['msg']}" if name else str(found["msg"])
 
 
-def told(url: str, key: str, path: str, timeout: float, **params: str) -> Any:
+def told(url: str, key: str, path: str, timeout: float, /, **params: str) -> Any:
     """The JSON that a door answers a GET with. Raises typer.Exit, having said why, where it does not."""
     try:
         answer = httpx2.get(

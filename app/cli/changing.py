@@ -9,6 +9,7 @@ from collections.abc import Callable
 import aiohttp
 import typer
 
+from app.telemetry.audit import by_command
 from backends.fleet.traffic import Public, TrafficRefused, complete
 from backends.serve.declared import config_of, must_be_told, with_public
 from backends.serve.rest import Cluster, DeployRefused
@@ -17,8 +18,9 @@ from backends.serve.rest import Cluster, DeployRefused
 Edit = Callable[[Public, float], Public]
 
 
-def change(address: str, model: str, edit: Edit, as_json: bool) -> None:
-    """Declare it, and print how a model's traffic was and is. Exits with 1 where it cannot be."""
+def change(address: str, model: str, edit: Edit, as_json: bool, action: str) -> None:
+    """Declare it, and print how a model's traffic was and is. Exits with 1 where it cannot be.
+    `action`: what it is called in the audit file."""
     try:
         before, after = asyncio.run(_declared(Cluster(address.rstrip("/")), edit))
         name, was = before.named(model)
@@ -29,6 +31,8 @@ def change(address: str, model: str, edit: Edit, as_json: bool) -> None:
         print(f"no Ray dashboard answers at {address}: {type(error).__name__}", file=sys.stderr)
         raise typer.Exit(1) from None
     now, then = complete(after.fleet.models[name]), complete(was)
+    if after is not before:
+        by_command(action, model=name, traffic=now, before=then)
     if as_json:
         told = {"model": name, "traffic": now, "before": then, "changed": after is not before}
         print(json.dumps(told, indent=2))

@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from pydantic import ValidationError
 from rich.table import Table
 
-from app.cli.at import NO_KEY, URL, Key, Url
+from app.cli.at import NO_KEY, URL, AsJson, Key, Url, wrong
+from app.cli.completing import models_at_the_door
 from app.cli.parity import TOLERANCE, parity
+from app.cli.stdout import stdout
+from app.guard.shared import unshared
+from app.settings import Settings
 from backends.contract.engine import Memory
 from backends.fleet.crowding import free_gpus
 from backends.fleet.engines import check as check_fleet
 from backends.fleet.engines import estimates
 from backends.fleet.live import Node, lacking, on_these
 from backends.fleet.placement import Placement, asks, machines, place_of, solve
-from backends.fleet.problems import FleetError
+from backends.fleet.problems import FleetError, Problem
 from backends.fleet.schema import Fleet
 
 FleetFile = Annotated[
@@ -30,25 +34,29 @@ GIB = 2**30
 
 
 def check(
-    fleet: Annotated[Path | None, typer.Argument(metavar="[FLEET]", help="The fleet file (YAML).")] = None,
-    cluster: Annotated[
-        bool, typer.Option("--cluster", help="Compare the fleet with the living nodes of a cluster.")
-    ] = False,
+    fleet: Annotated[Path | None, typer.Argument(metavar="FLEET", help="The fleet file (YAML).")] = None,
+    cluster: Annotated[bool, typer.Option("--cluster", help="Compare with the nodes of a cluster.")] = False,
     address: Annotated[str, typer.Option(help="With --cluster: Ray's dashboard.")] = "http://127.0.0.1:8265",
     model: Annotated[
         str | None,
         typer.Option(
-            "--parity", metavar="MODEL", help="Ask a running Motley whether all replicas embed alike."
+            "--parity",
+            metavar="MODEL",
+            help="Whether its replicas embed alike.",
+            autocompletion=models_at_the_door,
         ),
     ] = None,
-    tolerance: Annotated[
-        float, typer.Option(min=0, help="With --parity: how far components may lie apart.")
-    ] = TOLERANCE,
+    tolerance: Annotated[float, typer.Option(help="With --parity: how far apart.")] = TOLERANCE,
     url: Url = URL,
     key: Key = NO_KEY,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Check a fleet file and show what it would place where; or check a running model."""
+    """Check a fleet file and show who would run where; or a model.
+
+    With --parity: whether all replicas of a running model embed alike.
+    """
+    if not tolerance >= 0:
+        raise typer.BadParameter("--tolerance must be 0 or more")
     if (fleet is None) == (model is None):
         raise typer.BadParameter("give a FLEET file, or --parity and a running MODEL")
     if model is not None:
@@ -57,6 +65,7 @@ def check(
     assert fleet is not None
     try:
         checked = check_fleet(fleet)
+        _must_share(fleet, checked)
     except FleetError as error:
         if as_json:
             print(json.dumps({"ok": False, "file": error.file, "problems": problems(error)}, indent=2))
@@ -72,6 +81,17 @@ def check(
     _show(fleet, checked, placed, missing, as_json)
     if missing:
         raise typer.Exit(1)
+
+
+def _must_share(file: Path, fleet: Fleet) -> None:
+    """Raises FleetError for several doors that would each count for themselves."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise FleetError(str(file), [Problem(None, "", wrong(error))]) from None
+    found = [Problem(None, "door.replicas", *said) for said in unshared(fleet.door.replicas, settings)]
+    if found:
+        raise FleetError(str(file), found)
 
 
 def _living(address: str) -> list[Node]:
@@ -95,7 +115,7 @@ def _show(file: Path, fleet: Fleet, placed: Placement, missing: list[str] | None
         print(json.dumps(told | ({} if missing is None else {"cluster": missing}), indent=2))
         return
     # A pipe has no width; folding there would only break what reads it.
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    console = stdout(highlight=False)
     console.print(table(rows))
     for chain in chains(fleet):
         steps = ", ".join(f"{label}: {model}" for label, model in chain["steps"].items())

@@ -11,24 +11,25 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
 
-from app.cli.at import wrong
+from app.cli.at import AsJson, wrong
+from app.cli.stdout import stdout
 from app.guard import keyfile
 from app.guard.keyfile import Key, KeysError
 from app.guard.keyring import pepper_of
+from app.guard.scopes import Priority
 from app.settings import Settings
+from app.telemetry.audit import by_command
 
 keys = typer.Typer(help="Make, show and take back API keys.", no_args_is_help=True)
 
 File = Annotated[
-    Path | None, typer.Option("--file", help="The keys file; else MOTLEY_KEYS_FILE's.", show_default=False)
+    Path | None, typer.Option("--file", help="The keys file; else MOTLEY_KEYS_FILE.", show_default=False)
 ]
 Id = Annotated[
     str, typer.Argument(metavar="ID", help="As `list` shows it (not the key).", show_default=False)
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -49,41 +50,55 @@ def _amount(given: str) -> tuple[str, int]:
 
 @keys.command()
 def create(
-    owner: Annotated[str, typer.Option(help="Whose it is: a person, a team, a program.")],
+    owner: Annotated[str, typer.Option(help="Whose it is: a person, a team.")],
     scope: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="VERB:MODEL|observer|operator",
-            help="What it may do; again for more. `*` is any. Default: *:*, which is no operator.",
+            metavar="SCOPE",
+            help="What it may do; again for more.",
+            show_default="*:*",
         ),
     ] = None,
     expires: Annotated[
-        str, typer.Option(metavar="TIME", help="After how long: 90d, 12h. Default: never.")
+        str, typer.Option(metavar="TIME", help="After how long: 90d, 12h.", show_default="never")
     ] = "",
     limit: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KIND/PERIOD=N|concurrency=N",
-            help="How much it may do, as in requests/minute=60; again for more. Kinds: requests, tokens, "
-            "audio_seconds, characters.",
+            metavar="LIMIT",
+            help="How much it may do; again for more.",
         ),
     ] = None,
+    weight: Annotated[int, typer.Option(help="Its part where requests wait, 1 to 1000.")] = 1,
+    priority: Annotated[
+        Priority, typer.Option(metavar="LEVEL", help="low, normal or high: goes first.")
+    ] = "normal",
     file: File = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key and print it. It is shown this once: the file has a digest of it."""
+    """Make a key and print it, this once: the file has a digest of it.
+
+    A scope: VERB:MODEL (`*` is any; `*:*` is no operator), observer, operator.
+    A limit: KIND/PERIOD=N, as in requests/minute=60, or concurrency=N. Kinds:
+    requests, tokens, audio_seconds, characters, gpu_seconds.
+    """
+    if not 1 <= weight <= 1000:
+        raise typer.BadParameter("--weight is 1 to 1000")
     lasts, amounts = _span(expires) if expires else None, dict(map(_amount, limit or ()))
     with _told(file) as (settings, where):
         pepper = pepper_of(settings)
         with keyfile.changing(where) as held:
-            key, plain = keyfile.created(owner, scope or ["*:*"], pepper, keyfile.now(), lasts, amounts)
+            key, plain = keyfile.created(
+                owner, scope or ["*:*"], pepper, keyfile.now(), lasts, amounts, weight, priority
+            )
             held.append(held[0].with_one(key))
+        by_command("keys create", key=key.id, owner=key.owner, scopes=list(key.scopes))
     _show(key, plain, as_json)
 
 
 @keys.command("list")
 def list_(file: File = None, as_json: AsJson = False) -> None:
-    """Show the keys: ids, owners, scopes. Nobody can show what they read."""
+    """Show ids, owners, scopes, limits: not what the keys read."""
     with _told(file) as (_, where):
         found = keyfile.read(where).keys
     now = keyfile.now()
@@ -91,21 +106,27 @@ def list_(file: File = None, as_json: AsJson = False) -> None:
         print(json.dumps([_facts(key, now) for key in found], indent=2))
         return
     table = Table()
-    for heading in ("id", "owner", "scopes", "limits", "created", "expires", "state"):
+    for heading in ("id", "owner", "scopes", "limits", "turns", "created", "expires", "state"):
         table.add_column(heading, overflow="fold")
     for key in found:
         limits = ", ".join(f"{name} {amount}" for name, amount in key.limits.items()) or "–"
         days = (_day(key.created), _day(key.expires))
-        table.add_row(key.id, key.owner, ", ".join(key.scopes), limits, *days, key.state(now))
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+        turns = f"{key.weight}, {key.priority}"
+        table.add_row(key.id, key.owner, ", ".join(key.scopes), limits, turns, *days, key.state(now))
+    stdout(highlight=False, markup=False).print(table)
 
 
 @keys.command()
-def revoke(key: Id, file: File = None) -> None:
-    """Take a key back, for good. Doors refuse it a second after they see the file."""
+def revoke(key: Id, file: File = None, as_json: AsJson = False) -> None:
+    """Take a key back, for good.
+
+    Doors refuse it a second after they see the file.
+    """
     with _told(file) as (_, where), keyfile.changing(where) as held:
-        held.append(held[0].with_one(keyfile.revoked(held[0].named(key), keyfile.now())))
-    print(f"{key} is revoked")
+        revoked = keyfile.revoked(held[0].named(key), keyfile.now())
+        held.append(held[0].with_one(revoked))
+    by_command("keys revoke", key=key)
+    print(json.dumps(_facts(revoked, keyfile.now()), indent=2) if as_json else f"{key} is revoked")
 
 
 @keys.command()
@@ -117,13 +138,17 @@ def rotate(
     file: File = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give a key another text to be known by, and print it. Its id, owner and scopes stay."""
+    """Give a key another text, and print that, this once.
+
+    Its id, owner and scopes stay.
+    """
     span = _span(overlap)
     with _told(file) as (settings, where):
         pepper = pepper_of(settings)
         with keyfile.changing(where) as held:
             changed, plain = keyfile.rotated(held[0].named(key), pepper, keyfile.now(), span)
             held.append(held[0].with_one(changed))
+        by_command("keys rotate", key=key)
     _show(changed, plain, as_json)
 
 

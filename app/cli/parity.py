@@ -1,14 +1,13 @@
 """`motley check --parity MODEL`: do all variants and replicas of a running model embed alike?"""
 
 import json
-import sys
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from app.cli.at import told
+from app.cli.stdout import stdout
 
 # Vectors are of length 1. In float32 two vendors differ by about 1e-6, in half precision by 1e-3;
 # eight-bit weights by 1e-2, which already changes what is found.
@@ -24,7 +23,7 @@ def parity(url: str, key: str, model: str, tolerance: float, as_json: bool) -> N
     if as_json:
         print(json.dumps({"ok": agree, "tolerance": tolerance, **found}, indent=2))
     else:
-        console = Console(width=None if sys.stdout.isatty() else 200)
+        console = stdout()
         console.print(_table(found["replicas"]))
         console.print(_verdict(found, tolerance, agree))
     if not agree:

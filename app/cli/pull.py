@@ -5,8 +5,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,9 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from app.cli.at import AsJson
+from app.cli.completing import models_of_file, nodes_of_file
+from app.cli.stdout import stdout
 from backends.contract.errors import GatewayError, SourceFailed
 from backends.fleet.engines import check as check_fleet
 from backends.fleet.problems import FleetError, did_you_mean
@@ -29,6 +33,9 @@ from backends.fleet.schema import Fleet
 from backends.sources import addressed, locate, pickles
 from backends.sources.errand import Errand, Told
 from backends.sources.store import Hold, Store
+from backends.sources.unfetched import Pace
+
+LINE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +58,29 @@ def pull(
         str, typer.Argument(metavar="FLEET|SOURCE", help="A fleet file, or hf://… and the like.")
     ],
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL]…", help="Only these models of the fleet.")
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL", help="Only these models of the fleet.", autocompletion=models_of_file
+        ),
     ] = None,
     node: Annotated[
-        str | None, typer.Option("--node", help="Only what may run on this kind of node of the fleet.")
+        str | None,
+        typer.Option(
+            "--node",
+            help="Only what may run on this kind of node of the fleet.",
+            autocompletion=nodes_of_file,
+        ),
     ] = None,
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="With a SOURCE: take weights that are pickles, too.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Fetch the models of a fleet, or one source, to this node: one that is here already takes no time, one
-    that was cut is gone on with. Fails where any of them cannot be had."""
+    """Fetch the models of a fleet, or one source, to this node.
+
+    What is here already takes no time, what was cut is gone on with.
+    Exits with 1 where any of them cannot be had.
+    """
     load_dotenv(".env")
     if "://" in what:
         if models or node:
@@ -108,7 +126,7 @@ def _asked(fleet: Fleet, models: Iterable[str], node: str | None) -> list[Pulled
 async def _all(asked: list[Pulled], quiet: bool) -> list[Pulled]:
     """One after the other (the files of each come together). All are held until the last is here, so that
     none makes room for another."""
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, quiet=quiet)
+    console = stdout(highlight=False, quiet=quiet)
     columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     holds: list[Hold] = []
     told = []
@@ -124,11 +142,10 @@ async def _all(asked: list[Pulled], quiet: bool) -> list[Pulled]:
             for one in asked:
                 bar = bars.add_task(_name(one), total=None)
                 begun = time.monotonic()
-                found = await _one(
-                    one,
-                    holds,
-                    lambda have, size, bar=bar: bars.update(bar, completed=have, total=size),  # type: ignore[misc]
-                )
+                show: Told = Lines(_name(one), partial(console.print, markup=False))
+                if console.is_terminal:
+                    show = lambda have, size, bar=bar: bars.update(bar, completed=have, total=size)  # type: ignore[misc]  # noqa: E731
+                found = await _one(one, holds, show)
                 bars.remove_task(bar)
                 told.append(replace(found, seconds=round(time.monotonic() - begun, 1)))
                 _show(console, told[-1])
@@ -153,6 +170,22 @@ async def _one(one: Pulled, holds: list[Hold], progress: Told) -> Pulled:
         return replace(one, why=failed.why, message=failed.message)
     except GatewayError as failed:
         return replace(one, why="not_found", message=failed.message)
+
+
+class Lines:
+    """In the place of a bar, a line now and then: for logs. `clock`: seconds."""
+
+    def __init__(
+        self, name: str, say: Callable[[str], object], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._name, self._say, self._clock = name, say, clock
+        self._pace, self._next = Pace(clock), clock()
+
+    def __call__(self, have: int, size: int | None) -> None:
+        stage = self._pace.told(have, size)[0]
+        if (now := self._clock()) >= self._next:
+            self._next = now + LINE_S
+            self._say(f"{self._name}: {stage}")
 
 
 def _name(one: Pulled) -> str:

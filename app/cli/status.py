@@ -1,27 +1,28 @@
 """`motley status`: how every model is, where it runs, and what it takes there."""
 
 import json
-import sys
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-from rich.console import Console
 from rich.table import Table
 
-from app.cli.at import NO_KEY, URL, Key, Url, told
+from app.cli.at import NO_KEY, URL, AsJson, Key, Url, told
+from app.cli.stdout import stdout
 
 
 def status(
     url: Url = URL,
     key: Key = NO_KEY,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Show state, replicas, node, share, memory and queue of every model, and who is on each GPU."""
+    """Show how every model is, and who is on each GPU.
+
+    Its state, replicas, nodes, share, memory, traffic, and what runs and waits.
+    """
     fleet = told(url, key, "/v1/fleet", 10)
     if as_json:
         print(json.dumps(fleet, indent=2))
         return
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    console = stdout(highlight=False)
     console.print(_models(fleet))
     if fleet["gpus"]:
         console.print(_cards(fleet["gpus"]))

@@ -4,26 +4,36 @@ from typing import Annotated
 
 import typer
 
-from app.cli.at import ADDRESS, Address
+from app.cli.at import ADDRESS, Address, AsJson
 from app.cli.changing import change
+from app.cli.completing import models
+from app.cli.completing import shares as shares_of
 from backends.fleet.traffic import Public, shifted
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name or alias.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="A model's name or alias.", show_default=False, autocompletion=models
+    ),
+]
 
 
 def traffic(
     model: Model,
     shares: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[VARIANT=PER_CENT]...", help="100 in all; who is not named gets nothing."),
+        typer.Argument(
+            metavar="VARIANT=PER_CENT",
+            help="100 in all; who is not named gets nothing.",
+            autocompletion=shares_of,
+        ),
     ] = None,
     address: Address = ADDRESS,
     as_json: AsJson = False,
 ) -> None:
-    """Show how the requests for a model are split over its variants, or split them otherwise, at once.
+    """Show how a model's requests are split, or split them anew.
 
-    The next deploy of a fleet file puts the file's own split in its place.
+    Over its variants, at once. The next deploy of a fleet file puts the file's own split in its place.
     """
     weights = _weights(shares or [])
 
@@ -31,7 +41,7 @@ def traffic(
         public.named(model)
         return shifted(public, model, weights, now) if weights else public
 
-    change(address, model, edit, as_json)
+    change(address, model, edit, as_json, "traffic")
 
 
 def _weights(shares: list[str]) -> dict[str, int]:

@@ -16,18 +16,22 @@ import aiohttp
 import typer
 from dotenv import load_dotenv
 from pydantic import ValidationError
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from app.cli.apart import continue_apart
 from app.cli.at import NO_KEY, wrong
 from app.cli.watch import Stamp, stamp, watch
 from app.guard import mint
+from app.guard.counters import Counters, CountersError
 from app.guard.keyfile import KeysError
 from app.guard.keyring import Keyring
 from app.guard.visitors import must_be_guarded
 from app.settings import Settings
+from app.usage.ledger import StoreFailed, kept
 from backends.contract.state import VariantState
 from backends.contract.tasks import Verb
 from backends.fleet.engines import check as check_fleet
@@ -63,7 +67,7 @@ _CURL: dict[Verb, str] = {
 
 
 def up(
-    fleet: Annotated[Path, typer.Argument(metavar="[FLEET]", help="The fleet file (YAML).")] = EMBEDDED,
+    fleet: Annotated[Path, typer.Argument(metavar="FLEET", help="The fleet file (YAML).")] = EMBEDDED,
     host: Annotated[
         Literal["127.0.0.1", "0.0.0.0"],  # noqa: S104 – guarded
         typer.Option(help="Where the door listens: on this machine, or everywhere, which takes keys."),
@@ -73,15 +77,20 @@ def up(
         bool, typer.Option("--watch", help="Deploy the fleet file whenever it changes.")
     ] = False,
 ) -> None:
-    """Start a private Ray cluster on this machine and serve a fleet on it."""
+    """Serve a fleet on this machine, until Ctrl-C.
+
+    In a private Ray cluster, on loopback. `motley doctor FLEET` says beforehand what this machine lacks.
+    """
     load_dotenv(".env")
     seen = stamp(fleet)
     try:
         checked = check_fleet(fleet)
         node = _only_node(checked)
         key = _guarded(host)
+        _must_be_countable()
+        _keep_usage()
         _must_be_free(port)
-    except (FleetError, Impossible, KeysError) as error:
+    except (FleetError, Impossible, KeysError, CountersError, StoreFailed) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
     except ValidationError as error:
@@ -201,7 +210,7 @@ async def _start(cluster: Cluster, fleet: Fleet, place: Place, console: Console,
 
 class Board:
     """A line per variant: waiting → loading → ready (or cold), with seconds. On a terminal the lines
-    stand still and change; elsewhere each change is a line of its own."""
+    stand still and change, with a bar of what is loaded; elsewhere each change is a line of its own."""
 
     def __init__(self, fleet: Fleet, console: Console) -> None:
         self._names = {
@@ -213,6 +222,7 @@ class Board:
         self._shown: dict[str, str] = dict.fromkeys(self._names, "")
         self._since = dict.fromkeys(self._names, self._began)
         self._took: dict[str, float] = {}
+        self._states: Mapping[str, VariantState] = {}
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
         self.settled = False
 
@@ -226,7 +236,7 @@ class Board:
             self._live.stop()
 
     def show(self, states: Mapping[str, VariantState]) -> None:
-        now = time.monotonic()
+        now, self._states = time.monotonic(), states
         for app, name in self._names.items():
             state = states.get(app, VariantState())
             if state.readiness != self._shown[app]:
@@ -246,8 +256,16 @@ class Board:
         for app, name in self._names.items():
             shown = self._shown[app]
             seconds = self._took[app] if shown in SETTLED else now - self._began
-            table.add_row(name, f"[{colours[shown]}]{shown}[/]", f"{seconds:.1f} s")
+            table.add_row(name, f"[{colours[shown]}]{shown}[/]", f"{seconds:.1f} s", *self._loading(app))
         return table
+
+    def _loading(self, app: str) -> tuple[RenderableType, RenderableType]:
+        """How far it is, and at what."""
+        state = self._states.get(app, VariantState())
+        if state.readiness != "loading":
+            return "", ""
+        bar = "" if state.progress is None else ProgressBar(total=1, completed=state.progress, width=20)
+        return bar, Text(state.stage, style="dim")
 
 
 def _greet(fleet: Fleet, url: str, dashboard: str, console: Console, clock: Clock) -> None:
@@ -302,6 +320,20 @@ def _guarded(host: str) -> str:
     mine = mint.made()
     os.environ["MOTLEY_API_KEYS"] = ",".join((*settings.keys, mine))
     return mine
+
+
+def _keep_usage() -> None:
+    """For all doors here in a file of this machine's, unless a setting says where. Raises ValidationError."""
+    if not Settings().usage_url.get_secret_value():
+        states = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local/state")
+        os.environ["MOTLEY_USAGE_URL"] = f"sqlite:///{states}/motley/usage.db"
+
+
+def _must_be_countable() -> None:
+    """What the doors need to count: else they would not come up. Raises CountersError, StoreFailed."""
+    settings = Settings()
+    Counters(settings.limits_url.get_secret_value())
+    kept(settings.usage)
 
 
 def _must_be_free(port: int) -> None:

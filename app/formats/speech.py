@@ -29,7 +29,7 @@ async def as_events(
         nonlocal seconds
         async with aclosing(source):
             async for piece in source:
-                seconds += len(piece.samples) / 2 / piece.rate
+                seconds += piece.seconds
                 yield piece
 
     async with aclosing(encode(counted(), wanted)) as encoded:

@@ -20,7 +20,7 @@ _LEAST = -9999.0
 
 def as_text(heard: Sequence[Heard], *, to: str | None = None) -> str:
     """All that was said."""
-    line, language = Line(), to or _language(heard)
+    line, language = Line(), to or spoken(heard)
     for segment in segments_of(heard):
         line.add(segment, language)
     return line.text
@@ -39,7 +39,7 @@ def as_verbose_json(
 ) -> dict[str, Any]:
     """`CreateTranscriptionResponseVerboseJson`, or a translation's; `segments` and `words` as the
     granularities ask."""
-    code = to or _language(heard)
+    code = to or spoken(heard)
     answer: dict[str, Any] = {
         "task": "translate" if to else "transcribe",
         "language": LANGUAGES.get(code, code).replace("_", " "),
@@ -136,7 +136,7 @@ def _logprobs(found: Iterable[Logprob]) -> list[dict[str, Any]]:
     ]
 
 
-def _language(heard: Sequence[Heard]) -> str:
+def spoken(heard: Sequence[Heard]) -> str:
     """The last word on it, or `und` (ISO 639's undetermined) where nobody could tell."""
     return next((item.language for item in reversed(heard) if item.language), "und")
 

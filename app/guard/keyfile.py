@@ -22,7 +22,7 @@ from pydantic import (
 
 from app.guard import mint
 from app.guard.limits import Limits
-from app.guard.scopes import Scopes
+from app.guard.scopes import Priority, Scopes
 
 
 class KeysError(Exception):
@@ -64,6 +64,8 @@ class Key(_Strict):
     owner: str = Field(min_length=1, max_length=128)
     scopes: tuple[Scope, ...]
     limits: Amounts = {}
+    weight: int = Field(1, ge=1, le=1000)
+    priority: Priority = "normal"
     created: AwareDatetime
     expires: AwareDatetime | None = None
     revoked: AwareDatetime | None = None
@@ -110,6 +112,8 @@ def created(
     now: datetime,
     lasts: timedelta | None,
     limits: Mapping[str, int] | None = None,
+    weight: int = 1,
+    priority: Priority = "normal",
 ) -> tuple[Key, str]:
     """A key, and its plain text. Raises KeysError."""
     plain = mint.made()
@@ -117,7 +121,8 @@ def created(
     try:
         key = Key(
             id=f"key_{os.urandom(5).hex()}", owner=owner, scopes=tuple(scopes), limits=dict(limits or {}),
-            created=now, expires=None if lasts is None else now + lasts, secrets=(one,),
+            weight=weight, priority=priority, created=now,
+            expires=None if lasts is None else now + lasts, secrets=(one,),
         )  # fmt: skip
     except ValidationError as error:
         raise KeysError(_first(error)) from None

@@ -45,11 +45,16 @@ class Keyring:
         clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self.on = bool(static) or file is not None
-        self._file, self._clock, self._stamp = file, clock, _stamp(file)
+        self.file, self._clock, self._stamp = file, clock, _stamp(file)
         self._pepper = pepper or token_bytes(32)
         one = Entry(Caller("settings", "", ALL))
         self._static = {mint.digest(self._pepper, key.encode()): one for key in static}
         self._entries = {**self._static, **self._read()}
+
+    @property
+    def static(self) -> int:
+        """How many keys the settings hold."""
+        return len(self._static)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -74,7 +79,7 @@ class Keyring:
 
     def refresh(self) -> None:
         """Take the file anew if it is another one. Blocks."""
-        found = _stamp(self._file)
+        found = _stamp(self.file)
         if found == self._stamp:
             return
         self._stamp = found
@@ -87,16 +92,17 @@ class Keyring:
 
     async def watch(self) -> None:
         """`refresh` until cancelled: a key that was revoked is refused a second later."""
-        while self._file is not None:
+        while self.file is not None:
             await asyncio.sleep(LOOK_S)
             await asyncio.to_thread(self.refresh)
 
     def _read(self) -> Mapping[bytes, Entry]:
-        if self._file is None:
+        if self.file is None:
             return {}
         entries = {}
-        for key in keyfile.read(self._file).keys:
-            caller = Caller(key.id, key.owner, Scopes.parsed(key.scopes), Limits.parsed(key.limits))
+        for key in keyfile.read(self.file).keys:
+            scopes, limits = Scopes.parsed(key.scopes), Limits.parsed(key.limits)
+            caller = Caller(key.id, key.owner, scopes, limits, key.weight, key.priority)
             for secret in key.secrets:
                 ends = [end.timestamp() for end in (key.expires, secret.expires) if end is not None]
                 entry = Entry(caller, min(ends, default=float("inf")), key.revoked is not None)

@@ -32,19 +32,20 @@ class Keys:
     def _admit(self, scope: Scope) -> None:
         visit, asked = Visit.of(scope), need(scope["method"], scope["path"], open_docs=self.open_docs)
         try:
-            visit.caller = self._who(Headers(scope=scope))
+            visit.caller = self._who(Headers(scope=scope), visit.by_host)
         except (Unauthenticated, Forbidden):
             # Under the path of a model, even whether there is one is not told to strangers.
-            if asked != "nothing" or visit.alias is not None:
+            if asked != "nothing" or (visit.alias is not None and not visit.by_host):
                 raise
+            visit.alias = None  # of hosts, none tells a stranger more than another
         else:
             if asked in ("observer", "operator"):
                 visit.caller.must_hold(asked)
 
-    def _who(self, headers: Headers) -> Caller:
+    def _who(self, headers: Headers, predictor: bool) -> Caller:
         if self.keyring.on:
             return self.keyring.whose(bearer(headers))
-        self.visitors.must_be_fine(headers)
+        self.visitors.must_be_fine(headers, predictor)
         return ANYONE
 
 

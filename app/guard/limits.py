@@ -5,24 +5,27 @@ comes back, and what was not known beforehand (the tokens of an answer) can be c
 """
 
 import math
-import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from functools import cached_property
+from typing import Literal, NamedTuple, Self, get_args
 
+from app.guard.counters import Counters
 from backends.contract.errors import RateLimited
 
-if TYPE_CHECKING:
-    from limits.aio.storage import Storage
-
 # What is counted. Requests before they are served, everything else when it is known how much it was.
-Kind = Literal["requests", "tokens", "audio_seconds", "characters"]
+Kind = Literal["requests", "tokens", "audio_seconds", "characters", "gpu_seconds"]
 Period = Literal["second", "minute", "hour", "day"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PERIODS: tuple[Period, ...] = get_args(Period)
 BUSY_S = 1.0  # nobody knows when another of a key's requests will end
+_SECONDS: Mapping[Period, int] = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+HEADERS: Mapping[Kind, tuple[str, ...]] = {
+    kind: tuple(f"x-ratelimit-{what}-{kind.replace('_', '-')}" for what in ("limit", "remaining", "reset"))
+    for kind in KINDS
+}
+# Counters are whole numbers: in so many parts of one. Many requests take far less than a second of a GPU.
+_PARTS: Mapping[Kind, int] = {"gpu_seconds": 1000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,11 @@ class Limit:
     amount: int
     period: Period
 
+    def counter(self, key: str) -> str:
+        return f"{self.kind}/{key}/{self.amount}/{self.period}"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Limits:
     """Of one key. `windows`: short periods first. `concurrency`: requests at a time, None for any number."""
 
@@ -58,6 +64,14 @@ class Limits:
                 windows.append(Limit(kind, amount, period))
         return cls(tuple(sorted(windows, key=lambda one: PERIODS.index(one.period))), concurrency)
 
+    @cached_property
+    def requests(self) -> tuple[Limit, ...]:
+        return tuple(one for one in self.windows if one.kind == "requests")
+
+    @cached_property
+    def others(self) -> tuple[Limit, ...]:
+        return tuple(one for one in self.windows if one.kind != "requests")
+
     def __bool__(self) -> bool:
         return bool(self.windows) or self.concurrency is not None
 
@@ -65,8 +79,7 @@ class Limits:
 UNLIMITED = Limits()
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What is left of a limit, and the seconds until all of it is there again."""
 
     limit: Limit
@@ -75,16 +88,19 @@ class Standing:
 
 
 class Limiter:
-    """Counts per key, in this process: each of several doors counts for itself."""
+    """Counts per key, in `counters`; how many run at a time, in this process: each of several doors counts
+    these for itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Counters | None = None) -> None:
         self._running: dict[str, int] = {}
-        self._made: Storage | None = None
+        self._counters = counters or Counters()
 
-    @asynccontextmanager
-    async def admitted(self, key: str, limits: Limits, headers: dict[str, str]) -> AsyncIterator[None]:
-        """One request of a key, while it lasts. `headers`: are filled with how the key stands. Raises
-        RateLimited."""
+    async def close(self) -> None:
+        await self._counters.close()
+
+    async def enter(self, key: str, limits: Limits, headers: dict[str, str]) -> None:
+        """One request of a key begins; one that was let in must `leave`. `headers`: are filled with how the
+        key stands. Raises RateLimited."""
         running = self._running.get(key, 0)
         if limits.concurrency is not None and running >= limits.concurrency:
             said = f"This API key may have {limits.concurrency} requests at a time, and has them"
@@ -92,70 +108,63 @@ class Limiter:
         self._running[key] = running + 1
         try:
             await self._take(key, limits, headers)
-            yield
-        finally:
-            self._running[key] -= 1
-            if not self._running[key]:
-                del self._running[key]
+        except BaseException:
+            self._left(key)
+            raise
 
-    async def charge(self, key: str, limits: Limits, spent: Mapping[Kind, float]) -> None:
-        """Count what a request has used, beyond what was left too."""
-        for limit in limits.windows:
-            cost = math.ceil(spent.get(limit.kind, 0))
-            if cost and limit.kind != "requests":
-                await self._windows.incr(*_window(limit, key), amount=cost)
+    async def leave(self, key: str, limits: Limits, spent: Mapping[Kind, float]) -> None:
+        """Its end. What it has used counts, beyond what was left too."""
+        try:
+            for limit in limits.others:
+                cost = math.ceil(spent.get(limit.kind, 0) * _PARTS.get(limit.kind, 1))
+                if cost:
+                    await self._counters.add(limit.counter(key), _SECONDS[limit.period], cost)
+        finally:
+            self._left(key)
+
+    def _left(self, key: str) -> None:
+        self._running[key] -= 1
+        if not self._running[key]:
+            del self._running[key]
 
     async def _take(self, key: str, limits: Limits, headers: dict[str, str]) -> None:
-        stands = [await self._standing(key, limit) for limit in limits.windows if limit.kind != "requests"]
-        refused = [one for one in stands if not one.left]
-        for limit in limits.windows:
-            # What is refused by a short window does not count in a long one.
-            if limit.kind == "requests" and not refused:
-                used = await self._windows.incr(*_window(limit, key))
-                stands.append(await self._standing(key, limit, used))
-                refused += stands[-1:] if used > limit.amount else []
+        """What is refused by a short window does not count in a long one, and what is refused for anything
+        else is no request."""
+        stands, refused = [], []
+        for limit in limits.others:
+            stands.append(one := _standing(limit, *await self._counters.standing(limit.counter(key))))
+            if not one.left:
+                refused.append(one)
+        for limit in () if refused else limits.requests:
+            used, reset_s = await self._counters.hit(limit.counter(key), _SECONDS[limit.period])
+            stands.append(one := _standing(limit, used, reset_s))
+            if used > limit.amount:
+                refused.append(one)
+                break
         headers.update(told(stands))
         if refused:
             last = max(refused, key=lambda one: one.reset_s)
             raise RateLimited(_said(last.limit), retry_after=last.reset_s)
 
-    async def _standing(self, key: str, limit: Limit, used: int | None = None) -> Standing:
-        name, _ = _window(limit, key)
-        used = await self._windows.get(name) if used is None else used
-        until = await self._windows.get_expiry(name)
-        return Standing(limit, max(0, limit.amount - used), max(0.0, until - time.time()))
 
-    @property
-    def _windows(self) -> "Storage":
-        """The counters themselves: strategies make their names anew each time, half the price of it."""
-        if self._made is None:
-            # Only where a key has a limit.
-            from limits.aio.storage import MemoryStorage
-
-            self._made = MemoryStorage()
-        return self._made
-
-
-@lru_cache(4096)
-def _window(limit: Limit, key: str) -> tuple[str, int]:
-    """The name of a counter, and how many seconds it counts."""
-    import limits
-
-    item = limits.parse(f"{limit.amount} per {limit.period}")
-    return item.key_for(limit.kind, key), item.get_expiry()
+def _standing(limit: Limit, counted: int, reset_s: float) -> Standing:
+    parts = _PARTS.get(limit.kind, 1)
+    left = limit.amount * parts - counted
+    return Standing(limit, max(0, math.ceil(left / parts)), reset_s)
 
 
 def told(stands: list[Standing]) -> dict[str, str]:
     """`x-ratelimit-{limit,remaining,reset}-KIND` as OpenAI has them, of each kind the one with least left."""
+    least: dict[Kind, Standing] = {}
+    for one in stands:
+        other = least.get(one.limit.kind)
+        if other is None or (one.left, -one.reset_s) < (other.left, -other.reset_s):
+            least[one.limit.kind] = one
     headers: dict[str, str] = {}
-    for kind in KINDS:
-        of_kind = [one for one in stands if one.limit.kind == kind]
-        if of_kind:
-            least = min(of_kind, key=lambda one: (one.left, -one.reset_s))
-            name = kind.replace("_", "-")
-            headers[f"x-ratelimit-limit-{name}"] = str(least.limit.amount)
-            headers[f"x-ratelimit-remaining-{name}"] = str(least.left)
-            headers[f"x-ratelimit-reset-{name}"] = span(least.reset_s)
+    for kind, one in least.items():
+        limit, remaining, reset = HEADERS[kind]
+        headers[limit], headers[remaining] = str(one.limit.amount), str(one.left)
+        headers[reset] = span(one.reset_s)
     return headers
 
 

@@ -4,11 +4,11 @@
 knows one when they see it, and a key that was cut while it was copied is told from one that is unknown.
 """
 
-import hashlib
 import hmac
 import secrets
 import string
 import zlib
+from functools import lru_cache
 
 PREFIX = "mk-"
 DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -32,7 +32,15 @@ def mistyped(key: str) -> bool:
 def digest(pepper: bytes, key: bytes) -> bytes:
     """HMAC-SHA-256. A slow hash protects what people choose; 128 random bits are not guessed, and every
     request pays for it."""
-    return hmac.digest(pepper, key, hashlib.sha256)
+    begun = _begun(pepper).copy()
+    begun.update(key)
+    return begun.digest()
+
+
+@lru_cache(4)
+def _begun(pepper: bytes) -> hmac.HMAC:
+    """Copied, as OpenSSL looks for the hash anew whenever one begins, which takes longer than the hash."""
+    return hmac.new(pepper, digestmod="sha256")
 
 
 def _checksum(body: str) -> str:

@@ -7,20 +7,23 @@ from typing import Literal
 Need = Literal["nothing", "key", "observer", "operator"]
 
 # Whether the door lives is asked by what has no secrets: load balancers, kubelets, Ray.
-_OPEN = ("/health", "/ready", "/-/healthz")
+_OPEN = ("/health", "/ready", "/-/healthz", "/v2/health/live", "/v2/health/ready")
+# Files of the console: they are the same for everybody, and hold nothing of this door.
+_PAGES = ("/", "/console/console.js", "/console/console.css", "/console/icon.svg")
 _DOCS = ("/docs", "/openapi.json")
-_READ = ("/v1/models", "/v1/audio/voices")
+_READ = ("/v1/models", "/v1/audio/voices", "/v2/models")
+_OWN = ("/v1/usage", "/v2")
 _ASKED = frozenset({
     "/v1/chat/completions", "/v1/completions", "/v1/responses", "/tokenize", "/detokenize",
     "/v1/audio/transcriptions", "/v1/audio/translations", "/v1/audio/speech",
     "/v1/embeddings", "/embed", "/v1/rerank", "/v2/rerank", "/rerank", "/v1/score", "/score",
 })  # fmt: skip
-_SEEN = ("/metrics", "/v1/fleet")
+_SEEN = ("/metrics", "/v1/fleet", "/v1/fleet/events")
 
 _NEEDS: dict[tuple[str, str], Need] = {
-    **{("GET", path): "nothing" for path in _OPEN},
-    **{("GET", path): "key" for path in (*_READ, *_DOCS)},
-    **{("POST", path): "key" for path in _ASKED},
+    **{("GET", path): "nothing" for path in (*_OPEN, *_PAGES)},
+    **{("GET", path): "key" for path in (*_READ, *_DOCS, *_OWN)},
+    **{("POST", path): "key" for path in (*_ASKED, "/v2/repository/index")},
     **{("GET", path): "observer" for path in _SEEN},
 }
 
@@ -31,9 +34,16 @@ def need(method: str, path: str, *, open_docs: bool = False) -> Need:
     found = _NEEDS.get((method, path))
     if found is None and method == "GET" and path.startswith(tuple(f"{one}/" for one in _READ)):
         return "key"
+    if method == "POST" and infers(path):
+        return "key"
     return found or "operator"
+
+
+def infers(path: str) -> bool:
+    """Whether it is where the open inference protocol asks a model."""
+    return path.startswith("/v2/models/") and path.endswith("/infer")
 
 
 def spends(method: str, path: str) -> bool:
     """Whether a request is one that limits are for: it asks a model."""
-    return method == "POST" and path in _ASKED
+    return method == "POST" and (path in _ASKED or infers(path))

@@ -1,17 +1,20 @@
 """What a key may do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Literal, Self
 
 from app.guard.limits import UNLIMITED, Limits
 from backends.contract.errors import Forbidden
-from backends.contract.tasks import VERBS, Verb
+from backends.contract.tasks import VERBS, Asker, Verb
 
 # `observer`: metrics and the fleet's state. `operator`: that, and everything that changes what runs.
 Office = Literal["observer", "operator"]
+Priority = Literal["low", "normal", "high"]
+RANKS: Mapping[Priority, int] = {"low": -1, "normal": 0, "high": 1}
 OFFICES: tuple[Office, ...] = ("observer", "operator")
 ANY = "*"
 
@@ -41,17 +44,27 @@ class Scopes:
 
     def may(self, verb: Verb, model: str) -> bool:
         """`model`: its own name, no alias: an alias that moves on takes nobody's key with it."""
-        return any(by in (ANY, verb) and fnmatchcase(model, pattern) for by, pattern in self.grants)
+        for by, pattern in self.grants:
+            if by in (ANY, verb) and (pattern in (ANY, model) or fnmatchcase(model, pattern)):
+                return True
+        return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Caller:
-    """Whom a key belongs to. `key`: its id, which is no secret."""
+    """Whom a key belongs to. `key`: its id, which is no secret. `weight`, `priority`: where requests of
+    several keys wait."""
 
     key: str
     owner: str
     scopes: Scopes
     limits: Limits = UNLIMITED
+    weight: int = 1
+    priority: Priority = "normal"
+
+    @cached_property
+    def asker(self) -> Asker:
+        return Asker(self.key, self.weight, RANKS[self.priority])
 
     def may(self, verb: Verb, model: str) -> bool:
         return self.scopes.may(verb, model)

@@ -19,18 +19,18 @@ class Visitors:
 
     A stranger's page reaches a loopback door in two ways. It posts there, which needs no leave of ours where
     no JSON is sent: its browser says `Origin`. Or its own name is made to mean 127.0.0.1 (DNS rebinding):
-    then that name is the `Host`. Names that a stranger can own have a dot.
+    then that name is the `Host`. Names that a stranger can own have a dot, and end as public domains do.
     """
 
     def __init__(self, origins: Sequence[str] = (), all_in: bool = False) -> None:
         self.origins, self.all_in = frozenset(origins), all_in
 
-    def must_be_fine(self, headers: Headers) -> None:
-        """Raises Forbidden."""
+    def must_be_fine(self, headers: Headers, predictor: bool = False) -> None:
+        """`predictor`: its host is one that KServe would have for a model of the fleet. Raises Forbidden."""
         if self.all_in:
             return
         host = headers.get("host", "")
-        if not _local(host):
+        if not (_local(host) or (predictor and _in_cluster(host))):
             said = f"Without keys this answers to addresses and local names alone. {_HINT}"
             raise Forbidden(said, code="host_not_allowed")
         origin = headers.get("origin")
@@ -61,9 +61,30 @@ def loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _in_cluster(host: str) -> bool:
+    """A service's name in Kubernetes: `NAME.NAMESPACE.svc`, `….svc.cluster.local`, neither of which is a
+    public domain; and `NAME.NAMESPACE`, where no domain can end like that: those end in letters alone, or in
+    what begins with `xn--`."""
+    try:
+        _, *rest = _name(host).removesuffix(".").split(".")
+    except ValueError:
+        return False
+    match rest:
+        case [namespace]:
+            return bool(namespace) and not namespace.isalpha() and not namespace.startswith("xn--")
+        case [_, "svc"] | [_, "svc", "cluster", "local"]:
+            return True
+    return False
+
+
+def _name(host: str) -> str:
+    """Raises ValueError."""
+    return urlsplit(f"//{host}").hostname or ""
+
+
 def _local(host: str) -> bool:
     try:
-        name = urlsplit(f"//{host}").hostname or ""
+        name = _name(host)
     except ValueError:
         return False
     try:

@@ -1,16 +1,20 @@
-"""Path aliases: `/llm/v1/chat/completions` is `/v1/chat/completions` with `llm` for a model."""
+"""Path aliases: `/llm/v1/chat/completions` is `/v1/chat/completions` with `llm` for a model. And KServe's
+ways of saying the same: the host `llm-predictor.NAMESPACE`, and `/openai/v1/…` for `/v1/…`."""
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.catalogue import Catalogue
 from app.telemetry.visit import Visit
 
 # What lies beside `/v1` and can be asked of one model.
-BESIDE = frozenset({"ready", "tokenize", "detokenize", "embed", "rerank", "score", "v2/rerank"})
+BESIDE = frozenset({"ready", "tokenize", "detokenize", "embed", "rerank", "score", "v2"})
+PREDICTOR, KSERVES = "-predictor", "openai/"
 
 
 class AliasPaths:
-    """Takes a first path segment that names a model (or alias) off, and notes it on the visit.
+    """Takes a first path segment that names a model (or alias) off, and notes it on the visit. Where there
+    is none, a host that KServe would have for a model says the same.
 
     Also lets HEAD ask whatever GET answers: the server leaves the body out by itself.
     """
@@ -28,8 +32,26 @@ class AliasPaths:
         await self.app(scope, receive, send)
 
     def _take_alias(self, scope: Scope) -> None:
-        first, slash, rest = scope["path"].removeprefix("/").partition("/")
-        if slash and (rest in BESIDE or rest.startswith("v1/")) and self.catalogue.has(first):
-            Visit.of(scope).alias = first
-            scope["path"] = f"/{rest}"
+        visit, path = Visit.of(scope), scope["path"].removeprefix("/")
+        first, slash, rest = path.partition("/")
+        if slash and _of_one(rest) and self.catalogue.has(first):
+            visit.alias, path = first, rest
+        elif _of_one(path):
+            name = predictor(Headers(scope=scope).get("host", ""))
+            if name is not None and self.catalogue.has(name):
+                visit.alias, visit.by_host = name, True
+        path = path.removeprefix(KSERVES) if path.startswith(f"{KSERVES}v1/") else path
+        if f"/{path}" != scope["path"]:
+            scope["path"] = f"/{path}"
             scope["raw_path"] = scope["path"].encode()
+
+
+def predictor(host: str) -> str | None:
+    """`whisper-predictor.ai-ml.svc.cluster.local:8000` → `whisper`, whatever follows the first dot."""
+    first = host.partition(":")[0].partition(".")[0].lower()
+    return first.removesuffix(PREDICTOR) if first.endswith(PREDICTOR) else None
+
+
+def _of_one(path: str) -> bool:
+    """Whether it can be asked of one model."""
+    return path in BESIDE or path.startswith(("v1/", "v2/", f"{KSERVES}v1/"))

@@ -4,11 +4,12 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from openai.types.chat import ChatCompletion
 from starlette.responses import Response
 
-from app.errors import need_json
+from app.catalogue import Target
+from app.routes.body import JsonRoute
 from app.routes.desk import AtDesk, Desk
 from app.streaming import (
     DONE,
@@ -19,13 +20,14 @@ from app.streaming import (
     first_or_gone,
 )
 from app.telemetry.visit import Visit
+from app.upstream import Upstream
 from app.wire.base import Wire
 from app.wire.chat import ChatRequest
 from backends.contract.errors import EngineFailed
 from backends.contract.results import ChatChunk
 from backends.contract.tasks import ChatTask, Surface
 
-router = APIRouter(tags=["chat"], dependencies=[Depends(need_json)])
+router = APIRouter(tags=["chat"], route_class=JsonRoute)
 
 # Another model's tokens say nothing about this one's: no fallback answers for it.
 ALONE: frozenset[Surface] = frozenset({"tokenize", "detokenize"})
@@ -50,19 +52,31 @@ async def answered(
     if surface in ALONE:
         target.alone()
     visit = Visit.of(request.scope)
-    raw: dict[str, Any] = await request.json()
-    whole = {**raw, "model": visit.asked}
-    task = ChatTask(visit.request_id, whole, len(await request.body()), surface)
-    chunks = desk.upstream.stream(target, task)
+    task = await asked(await request.json(), len(await request.body()), desk, visit, surface)
     if task.streams:
+        chunks = desk.upstream.stream(target, task)
         begun = await first_or_gone(request, chunks, desk.settings.keepalive_s)
         stream, end = (NumberedEvents, b"") if surface == "responses" else (EventStream, DONE)
         return stream(_events(begun, visit, end), visit, desk.settings.keepalive_s, begun)
-    answer = await answer_or_gone(request, collected(chunks))
+    answer = await answer_or_gone(request, document(desk.upstream, target, task))
+    visit.usage = answer.usage or visit.usage
+    return Response(answer.events, media_type="application/json")
+
+
+async def asked(
+    raw: dict[str, Any], length: int, desk: Desk, visit: Visit, surface: Surface = "chat"
+) -> ChatTask:
+    """The task of a body that is `length` bytes long, its media in it."""
+    length = await desk.media.inlined(raw, length)
+    return ChatTask(visit.request_id, {**raw, "model": visit.asked}, length, surface)
+
+
+async def document(upstream: Upstream, target: Target, task: ChatTask) -> ChatChunk:
+    """The whole answer to a task that does not stream. Raises EngineFailed where there is none."""
+    answer = await collected(upstream.stream(target, task))
     if not answer:
         raise EngineFailed("the engine answered nothing")
-    visit.usage = answer[-1].usage or visit.usage
-    return Response(b"".join(chunk.events for chunk in answer), media_type="application/json")
+    return ChatChunk.joined(answer)
 
 
 async def _events(
@@ -71,6 +85,6 @@ async def _events(
     async with aclosing(chunks):
         async for chunk in chunks:
             visit.usage = chunk.usage or visit.usage
-            visit.tokens += chunk.tokens
+            visit.got_tokens(chunk.tokens)
             yield chunk.events
     yield end

@@ -1,15 +1,15 @@
 """`POST /v1/completions`: OpenAI's older endpoint, a chat without roles."""
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from openai.types import Completion
 from starlette.responses import Response
 
-from app.errors import need_json
+from app.routes.body import JsonRoute
 from app.routes.chat import answered
 from app.routes.desk import AtDesk
 from app.wire.completions import CompletionRequest
 
-router = APIRouter(tags=["chat"], dependencies=[Depends(need_json)])
+router = APIRouter(tags=["chat"], route_class=JsonRoute)
 
 
 @router.post(

@@ -9,14 +9,17 @@ from fastapi import Depends, Request
 
 from app.catalogue import Catalogue, Target
 from app.guard.scopes import Caller
+from app.media.gate import Media
 from app.settings import Settings
-from app.telemetry.metrics import Meters
+from app.telemetry.page import Doors
 from app.telemetry.visit import Visit
 from app.upstream import Upstream
+from app.upstream.trials import Shift
+from app.usage.ledger import Ledger
 from app.vocabulary import Vocabulary
 from app.voices import Voices
 from backends.contract.state import VariantState
-from backends.contract.tasks import Verb
+from backends.contract.tasks import Verb, current_asker
 from backends.fleet.live import explained
 
 
@@ -25,8 +28,11 @@ class Desk:
     settings: Settings
     catalogue: Catalogue
     upstream: Upstream
-    meters: Meters
+    doors: Doors
+    media: Media
+    shift: Shift
     voices: Voices | None = None
+    ledger: Ledger | None = None
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
 
     def states(self) -> Mapping[str, VariantState]:
@@ -39,15 +45,18 @@ class Desk:
         return explained(self.catalogue.fleet, self.upstream.nodes(), found)
 
     def target(self, request: Request, verb: Verb, model: str | None, user: str | None = None) -> Target:
-        """Who answers; noted on the visit. A model not named is the path's alias.
+        """Who answers; noted on the visit, as the caller is on the tasks made from now on. A model not named
+        is the path's alias.
 
         Raises InvalidRequest, ModelNotFound, Forbidden, TaskUnsupported, and (without a fallback) NotReady
         and ModelDown, in that order and before any work.
         """
         visit = Visit.of(request.scope)
         visit.asked = (visit.alias if model is None else model) or ""
-        may = partial(caller(request).may, verb)
+        asking = caller(request)
+        may = partial(asking.may, verb)
         visit.target = self.catalogue.target(visit.asked, verb, user or None, self.upstream.states(), may)
+        current_asker.set(asking.asker)
         return visit.target
 
 

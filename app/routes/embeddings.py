@@ -1,12 +1,13 @@
 """`POST /v1/embeddings`, and `/embed` in TEI's shape."""
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from openai.types import CreateEmbeddingResponse
 from starlette.responses import Response
 
 from app.catalogue import Target
-from app.errors import Json, naming, need_json
+from app.errors import Json, naming
 from app.formats import vectors
+from app.routes.body import JsonRoute
 from app.routes.desk import AtDesk, Desk
 from app.streaming import answer_or_gone
 from app.telemetry.visit import Visit
@@ -14,7 +15,7 @@ from app.wire.embeddings import EmbeddingsRequest, EmbedRequest
 from backends.contract.results import Usage, Vectors
 from backends.contract.tasks import EmbedTask
 
-router = APIRouter(tags=["embeddings"], dependencies=[Depends(need_json)])
+router = APIRouter(tags=["embeddings"], route_class=JsonRoute)
 
 
 @router.post(
@@ -25,12 +26,15 @@ router = APIRouter(tags=["embeddings"], dependencies=[Depends(need_json)])
 )
 async def embeddings(body: EmbeddingsRequest, request: Request, desk: AtDesk) -> Response:
     """A vector per text, as numbers or (`encoding_format`) as base64 of little-endian float32."""
-    target = desk.target(request, "embed", body.model, body.user)
-    visit = Visit.of(request.scope)
-    texts = await desk.vocabulary.texts(body.input)
-    task = EmbedTask(visit.request_id, texts, body.dimensions, body.input_type)
-    found = await _vectors(request, desk, target, task)
+    found, visit = await embedded(body, request, desk), Visit.of(request.scope)
     return Json(vectors.render(found, visit.answering, as_base64=body.encoding_format == "base64"))
+
+
+async def embedded(body: EmbeddingsRequest, request: Request, desk: Desk) -> Vectors:
+    target = desk.target(request, "embed", body.model, body.user)
+    texts = await desk.vocabulary.texts(body.input)
+    task = EmbedTask(Visit.of(request.scope).request_id, texts, body.dimensions, body.input_type)
+    return await _vectors(request, desk, target, task)
 
 
 @router.post(

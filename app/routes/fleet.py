@@ -11,6 +11,8 @@ from app.errors import Json
 from app.routes.desk import AtDesk, Desk
 from backends.contract.state import VariantState
 from backends.fleet.ledger import ledger
+from backends.fleet.schema import Node
+from backends.sizes import size_in_bytes
 
 router = APIRouter(tags=["fleet"])
 
@@ -20,15 +22,27 @@ async def fleet(desk: AtDesk) -> Response:
     """Per model and variant: state, progress, seconds, share (of its slot, where it is in one), weight, each
     replica with its memory, and what those lack that have no place. `steps`: of a chain, each with its model.
     `traffic`: how the weights were before their last change, when that was, and why, where a variant lost it
-    by itself. Per GPU: who is on it, and what of it each has. Bytes."""
-    states = await desk.inspect()
+    by itself. Per GPU: who is on it, and what of it each has. `nodes`: what the fleet says of each kind.
+    Bytes."""
+    return Json(described(desk, await desk.inspect()))
+
+
+def described(desk: Desk, states: Mapping[str, VariantState]) -> dict[str, Any]:
     of = desk.catalogue.fleet
-    return Json(
-        {
-            "models": {name: _model(desk, name, states) for name in of.models},
-            "gpus": [{**asdict(card), "share": card.share} for card in ledger(of, states)],
-        }
-    )
+    return {
+        "models": {name: _model(desk, name, states) for name in of.models},
+        "gpus": [{**asdict(card), "share": card.share} for card in ledger(of, states)],
+        "nodes": {name: _node(node) for name, node in of.nodes.items()},
+    }
+
+
+def _node(node: Node) -> dict[str, Any]:
+    """Per node of the kind, of which there are `count`."""
+    return {
+        **node.model_dump(include={"vendor", "card", "gpus", "cpus", "count"}),
+        "vram": size_in_bytes(node.vram or "0"),
+        "memory": size_in_bytes(node.memory or "0"),
+    }
 
 
 def _model(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[str, Any]:
@@ -50,6 +64,7 @@ def _model(desk: Desk, name: str, states: Mapping[str, VariantState]) -> dict[st
                 "share": model.variants[label].place.share,
                 "slot": model.variants[label].slot,
                 "weight": weights.get(label, 0),
+                "may_be_cold": model.variants[label].scale.may_be_cold,
                 "state": state.readiness,
                 "stage": state.stage,
                 "progress": state.progress,

@@ -1,5 +1,6 @@
 """Is the process alive, are the models ready, what was counted."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,6 +11,7 @@ from starlette.responses import Response
 from app.catalogue import readiness
 from app.errors import Json
 from app.routes.desk import AtDesk, Desk
+from app.telemetry.page import Page
 from app.telemetry.visit import Visit
 from backends.contract.state import VariantState
 
@@ -33,11 +35,9 @@ async def ready(request: Request, desk: AtDesk) -> Response:
     """200 when every model serves, or would load for a request, else 503; under an alias's path, that one
     model alone. The stage of one that waits for a place is what it lacks there, of one that is down why.
     Strangers, and keys that may not see a model, hear yes or no."""
-    states, visit = desk.states(), Visit.of(request.scope)
-    alias, caller = visit.alias, visit.caller
-    names = [desk.catalogue.resolve(alias)[0]] if alias else list(desk.catalogue.fleet.models)
-    models = {name: desk.catalogue.state(name, states) for name in names}
-    all_ready = all(_serves(desk, name, state) for name, state in models.items())
+    visit = Visit.of(request.scope)
+    models, caller = asked_of(visit, desk), visit.caller
+    all_ready = all(serves(desk, name, state) for name, state in models.items())
     if caller is None:
         return _answered(all_ready, {})
     seen = {
@@ -53,6 +53,13 @@ async def ready(request: Request, desk: AtDesk) -> Response:
     return _answered(all_ready, {"models": seen})
 
 
+def asked_of(visit: Visit, desk: Desk) -> dict[str, VariantState]:
+    """The states of all models, or of the one under whose alias it was asked."""
+    states, alias = desk.states(), visit.alias
+    names = [desk.catalogue.resolve(alias)[0]] if alias else list(desk.catalogue.fleet.models)
+    return {name: desk.catalogue.state(name, states) for name in names}
+
+
 def _answered(ready: bool, told: dict[str, Any]) -> Response:
     body = {"status": "ready" if ready else "not ready", **told}
     return Json(body, 200 if ready else 503, None if ready else {"retry-after": "2"})
@@ -60,10 +67,12 @@ def _answered(ready: bool, told: dict[str, Any]) -> Response:
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse)
 async def metrics(desk: AtDesk) -> Response:
-    return Response(desk.meters.render(await desk.upstream.inspect()), media_type=CONTENT_TYPE_LATEST)
+    """Of all doors, each series with its `door`; and of the replicas."""
+    counted, states = await asyncio.gather(desk.doors.counted(), desk.upstream.inspect())
+    return Response(Page(counted, states).text(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _serves(desk: Desk, name: str, state: VariantState) -> bool:
+def serves(desk: Desk, name: str, state: VariantState) -> bool:
     """Of a model that keeps no replica one may ask at any time: else each load would take the door away."""
     if state.ready or state.readiness == "down":
         return state.ready

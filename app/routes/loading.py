@@ -29,6 +29,12 @@ AT_ONCE_S = 0.2
 async def load(model: str, desk: AtDesk) -> Response:
     """The model, 200 when it is loaded and 202 while it loads. That counts as a use of it: one that keeps
     no replica stays for its `idle_s`. Every variant that has traffic is loaded; of a chain, every step."""
+    name, loaded = await brought(model, desk, AT_ONCE_S)
+    return _shown(desk, name, model, 200 if loaded else 202)
+
+
+async def brought(model: str, desk: Desk, within_s: float) -> tuple[str, bool]:
+    """The model's own name, and whether it was loaded in that time. Raises ModelNotFound and ModelDown."""
     name, _ = desk.catalogue.resolve(model)
     below = {one: desk.catalogue.fleet.models[one] for one in desk.catalogue.below(name)}
     apps = [
@@ -38,19 +44,18 @@ async def load(model: str, desk: AtDesk) -> Response:
         if found.variants[variant].scale.may_be_cold and found.weights.get(variant)
     ]
     with suppress(TimeoutError):
-        async with asyncio.timeout(AT_ONCE_S):
+        async with asyncio.timeout(within_s):
             await asyncio.gather(*map(desk.upstream.load, apps))
     states = desk.upstream.states()
     best = desk.catalogue.state(name, states)
     if best.readiness == "down":
         raise not_ready(model, best)
-    loaded = all(
+    return name, all(
         state.ready
         for one, found in below.items()
         for variant, state in desk.catalogue.states(one, states).items()
         if found.weights.get(variant)
     )
-    return _shown(desk, name, model, 200 if loaded else 202)
 
 
 @router.post(

@@ -1,11 +1,12 @@
 """Everything that the verb `rerank` answers: `/v1/rerank`, `/v2/rerank`, `/rerank`, `/score`."""
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app.catalogue import Target
-from app.errors import JINAS, Json, naming, need_json
+from app.errors import JINAS, Json, naming
 from app.formats import rankings
+from app.routes.body import JsonRoute
 from app.routes.desk import AtDesk, Desk
 from app.streaming import answer_or_gone
 from app.telemetry.visit import Visit
@@ -22,7 +23,7 @@ from app.wire.rerank import (
 from backends.contract.results import Ranking, Usage
 from backends.contract.tasks import RerankTask
 
-router = APIRouter(tags=["rerank"], dependencies=[Depends(need_json)])
+router = APIRouter(tags=["rerank"], route_class=JsonRoute)
 
 
 @router.post(
@@ -33,7 +34,7 @@ router = APIRouter(tags=["rerank"], dependencies=[Depends(need_json)])
 )
 async def rerank(body: RerankV1Request, request: Request, desk: AtDesk) -> Response:
     """The documents by falling relevance to the query, in a shape that is Jina's and Cohere's v1."""
-    ranking, visit = await _ranked(body, request, desk), Visit.of(request.scope)
+    ranking, visit = await ranked(body, request, desk), Visit.of(request.scope)
     return Json(
         rankings.v1(
             ranking,
@@ -54,7 +55,7 @@ async def rerank(body: RerankV1Request, request: Request, desk: AtDesk) -> Respo
 )
 async def rerank_v2(body: RerankRequest, request: Request, desk: AtDesk) -> Response:
     """The documents by falling relevance to the query, in the shape of Cohere's v2."""
-    ranking, visit = await _ranked(body, request, desk), Visit.of(request.scope)
+    ranking, visit = await ranked(body, request, desk), Visit.of(request.scope)
     return Json(
         rankings.v2(
             ranking,
@@ -101,7 +102,7 @@ async def score(body: ScoreRequest, request: Request, desk: AtDesk) -> Response:
     return Json(rankings.scores(ranking, visit.request_id, visit.answering))
 
 
-async def _ranked(body: RerankRequest, request: Request, desk: Desk) -> Ranking:
+async def ranked(body: RerankRequest, request: Request, desk: Desk) -> Ranking:
     texts = body.texts()
     target = desk.target(request, "rerank", body.model, body.user)
     return await _ask(request, desk, target, [(body.query, texts)], body.max_tokens_per_doc)

@@ -1,14 +1,14 @@
 """`POST /v1/responses`: OpenAI's newer endpoint, a chat whose items and events have names."""
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.errors import need_json
+from app.routes.body import JsonRoute
 from app.routes.chat import answered
 from app.routes.desk import AtDesk
 from app.wire.responses import Responded, ResponsesRequest
 
-router = APIRouter(tags=["chat"], dependencies=[Depends(need_json)])
+router = APIRouter(tags=["chat"], route_class=JsonRoute)
 
 
 @router.post(

@@ -1,14 +1,14 @@
 """`POST /tokenize` and `/detokenize`: what a text is to a model that chats, and back."""
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.errors import need_json
+from app.routes.body import JsonRoute
 from app.routes.chat import answered
 from app.routes.desk import AtDesk
 from app.wire.tokens import Detokenized, DetokenizeRequest, Tokenized, TokenizeRequest
 
-router = APIRouter(tags=["chat"], dependencies=[Depends(need_json)])
+router = APIRouter(tags=["chat"], route_class=JsonRoute)
 
 
 @router.post(

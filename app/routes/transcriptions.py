@@ -10,10 +10,11 @@ from starlette.responses import Response
 
 from app.errors import Json, need_form
 from app.formats import captions, transcript
-from app.routes.desk import AtDesk
+from app.routes.desk import AtDesk, Desk
 from app.streaming import EventStream, answer_or_gone, collected, first_or_gone
 from app.telemetry.visit import Visit
 from app.wire.transcription import TranscriptionForm
+from backends.contract.audio import HELD, Audio, Spooled
 from backends.contract.errors import InvalidRequest
 from backends.contract.results import Heard
 from backends.contract.tasks import TranscribeTask
@@ -40,6 +41,16 @@ async def transcriptions(
 ) -> Response:
     """What is said in a file of any common container: as text or captions, with times on
     `verbose_json`, with `stream` as server-sent events while it is found."""
+    heard, visit = await asked(form, request, desk), Visit.of(request.scope)
+    if form.stream:
+        begun = await first_or_gone(request, heard, desk.settings.keepalive_s)
+        events = _events(begun, transcript.Events(logprobs=form.logprobs), visit)
+        return EventStream(events, visit, desk.settings.keepalive_s, begun)
+    return rendered(form, await finished(heard, request))
+
+
+async def asked(form: TranscriptionForm, request: Request, desk: Desk) -> AsyncGenerator[Heard, None]:
+    """What is heard, not begun yet."""
     target = desk.target(request, "transcribe", form.model, form.user)
     visit = Visit.of(request.scope)
     task = TranscribeTask(
@@ -55,13 +66,17 @@ async def transcriptions(
         streams=form.stream,
         longest_s=desk.settings.max_audio_s,
     )
-    heard = desk.upstream.stream(target, task)
-    if form.stream:
-        begun = await first_or_gone(request, heard, desk.settings.keepalive_s)
-        events = _events(begun, transcript.Events(logprobs=form.logprobs), visit)
-        return EventStream(events, visit, desk.settings.keepalive_s, begun)
+    return desk.upstream.stream(target, task)
+
+
+async def finished(heard: AsyncGenerator[Heard, None], request: Request) -> list[Heard]:
+    """All of it, noted on the visit."""
     whole = await answer_or_gone(request, collected(heard))
-    visit.heard_s = whole[-1].position if whole else 0.0
+    Visit.of(request.scope).heard_s = whole[-1].position if whole else 0.0
+    return whole
+
+
+def rendered(form: TranscriptionForm, whole: list[Heard]) -> Response:
     match form.response_format:
         case "json":
             return Json(transcript.as_json(whole, logprobs=form.logprobs))
@@ -71,13 +86,12 @@ async def transcriptions(
             return plain(whole, other)
 
 
-async def sound(file: UploadFile) -> bytes:
-    """The upload, taken out of the spool. Raises InvalidRequest when there is nothing in it."""
-    data = await file.read()
-    await file.close()
-    if not data:
+async def sound(file: UploadFile) -> Audio:
+    """The upload: left in the spool where it is large. FastAPI closes that, once the answer has been sent.
+    Raises InvalidRequest when there is nothing in it."""
+    if not file.size:
         raise InvalidRequest("'file' is empty", param="file")
-    return data
+    return Spooled(file.file, file.size) if file.size > HELD else await file.read()
 
 
 def plain(heard: list[Heard], form: str, to: str | None = None) -> Response:

@@ -1,79 +1,76 @@
-"""Prometheus: what was asked of which variant, how soon it answered, and how it ended."""
+"""What this door counts: what was asked of which variant, how soon it answered, and how it ended.
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+Every label has few values, none of which a caller can make: routes are the router's own, models and
+variants the fleet's, methods and codes those there are. The files in `deploy/observability` are written
+in these names.
+"""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import Metric
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.catalogue import Target
 from app.telemetry.visit import Visit
-from backends.contract.state import VariantState
 
 _WHERE = ("verb", "model", "variant")
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-_CIRCUIT = {"closed": 0, "half-open": 0.5, "open": 1}
+_BETWEEN = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.2, 0.5, 1)
+_METHODS = frozenset({"GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD"})
 
 
 class Meters:
-    """One set per app, in a registry of its own: labels are the fleet's names, so they are few."""
+    """One set per app, in a registry of its own."""
 
     def __init__(self) -> None:
-        registry = self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "motley_requests", "Requests that reached a model.", (*_WHERE, "status"), registry=registry
+        self.registry = CollectorRegistry()
+        self.http = self._counter("http_requests", "All requests.", "method", "route", "status")
+        self.refused = self._counter(
+            "refused", "Requests that reached no model, by the error's code.", "route", "code"
         )
-        self.seconds = Histogram(
-            "motley_request_seconds", "Whole requests.", _WHERE, buckets=_SECONDS, registry=registry
+        self.requests = self._counter("requests", "Requests that reached a model.", *_WHERE, "status")
+        self.seconds = self._histogram("request_seconds", "Whole requests.", *_WHERE)
+        self.first = self._histogram(
+            "time_to_first_token_seconds",
+            "Of answers that stream: to the first token, sound or segment.",
+            *_WHERE,
         )
-        self.first = Histogram(
-            "motley_first_item_seconds", "To the first item.", _WHERE, buckets=_SECONDS, registry=registry
+        self.between = self._histogram(
+            "inter_token_latency_seconds",
+            "Of chats that stream: between two tokens, the mean of each request.",
+            *_WHERE,
+            buckets=_BETWEEN,
         )
-        self.tokens = Counter("motley_tokens", "Tokens.", (*_WHERE, "kind"), registry=registry)
-        self.cut = Counter(
-            "motley_streams_cut", "Streams that began and broke off.", (*_WHERE, "reason"), registry=registry
+        self.cold = self._histogram(
+            "cold_start_seconds", "What requests waited until their model was loaded.", *_WHERE
         )
-        self.fallbacks = Counter(
-            "motley_fallbacks",
+        self.tokens = self._counter("tokens", "Tokens, by the models' own count.", *_WHERE, "kind")
+        self.audio = self._counter("audio_seconds", "Seconds of audio, heard or spoken.", *_WHERE, "kind")
+        self.characters = self._counter("characters", "Characters of texts to speak.", *_WHERE)
+        self.cut = self._counter("streams_cut", "Streams that began and broke off.", *_WHERE, "reason")
+        self.fallbacks = self._counter(
+            "fallbacks",
             "Requests for `model` that it could not answer, and `fallback` did.",
-            ("verb", "model", "fallback", "reason"),
-            registry=registry,
+            *("verb", "model", "fallback", "reason"),
         )
-        self.retries = Counter(
-            "motley_retries", "Requests asked once more, elsewhere.", (*_WHERE, "reason"), registry=registry
-        )
-        self.steps = Histogram(
-            "motley_step_seconds",
+        self.retries = self._counter("retries", "Requests asked once more, elsewhere.", *_WHERE, "reason")
+        self.steps = self._histogram(
+            "step_seconds",
             "Steps of chains; `code` is ok, left, or an error's.",
-            ("chain", "step", "model", "code"),
-            buckets=_SECONDS,
-            registry=registry,
+            *("chain", "step", "model", "code"),
         )
-        self.rollbacks = Counter(
-            "motley_rollbacks",
+        self.rollbacks = self._counter(
+            "rollbacks",
             "Traffic that this door took from a `variant` that did worse.",
-            ("model", "variant", "reason"),
-            registry=registry,
+            *("model", "variant", "reason"),
         )
-        self.ready = Gauge("motley_variant_ready", "1 when it serves.", ("app",), registry=registry)
-        self.busy = Gauge("motley_variant_busy", "Tasks its engines work on.", ("app",), registry=registry)
-        self.queued = Gauge("motley_variant_queued", "Tasks that wait.", ("app",), registry=registry)
-        self.memory = Gauge(
-            "motley_replica_memory_bytes",
-            "Of a replica: granted of a card, estimated, really taken of cards (vram) and the machine (ram).",
-            ("app", "node", "pid", "of"),
-            registry=registry,
+        self.captured = self._counter(
+            "captured", "Requests with their answers: written, dropped, failed.", "outcome"
         )
-        self.circuit = Gauge(
-            "motley_variant_circuit",
-            "1 while it is left alone after many failures, 0.5 while one request tries it.",
-            ("app",),
-            registry=registry,
-        )
-
-        self.swapped = _Swapped()
-        registry.register(self.swapped)
+        self._series = lru_cache(1024)(self._of)
 
     def rolled_back(self, model: str, variant: str, reason: str) -> None:
         self.rollbacks.labels(model, variant, reason).inc()
@@ -81,66 +78,67 @@ class Meters:
     def stepped(self, chain: str, step: str, model: str, code: str, seconds: float) -> None:
         self.steps.labels(chain, step, model, code).observe(seconds)
 
-    def count(self, visit: Visit) -> None:
-        """Take down a visit that has ended. One that reached no model is HTTP's to count."""
-        target = visit.target
-        if target is None:
-            return
-        where = (target.task, target.model, target.variant)
-        self.requests.labels(*where, str(visit.status or 499)).inc()
-        self.seconds.labels(*where).observe(visit.elapsed())
-        for model, reason in target.passed:
-            self.fallbacks.labels(target.task, model, target.model, reason).inc()
-        if target.retried is not None:
-            self.retries.labels(*where, target.retried).inc()
-        if visit.first is not None:
-            self.first.labels(*where).observe(visit.first - visit.started)
-        if visit.usage.prompt_tokens:
-            self.tokens.labels(*where, "prompt").inc(visit.usage.prompt_tokens)
-        if visit.usage.completion_tokens:
-            self.tokens.labels(*where, "completion").inc(visit.usage.completion_tokens)
-        if visit.cut is not None:
-            self.cut.labels(*where, visit.cut).inc()
+    def kept(self, outcome: str, exchanges: int) -> None:
+        self.captured.labels(outcome).inc(exchanges)
 
-    def render(self, states: Mapping[str, VariantState]) -> bytes:
-        """Prometheus' text format."""
-        for gauge in (self.ready, self.busy, self.queued, self.memory, self.circuit):
-            gauge.clear()
-        self.swapped.states = states
-        for app, state in states.items():
-            self.ready.labels(app).set(state.ready)
-            self.busy.labels(app).set(sum(replica.busy for replica in state.replicas))
-            self.queued.labels(app).set(sum(replica.queued for replica in state.replicas))
-            self.circuit.labels(app).set(_CIRCUIT[state.circuit])
-            for replica in state.replicas:
-                for of, size in asdict(replica.footprint).items():
-                    if size is not None:
-                        self.memory.labels(app, replica.node, str(replica.pid), of).set(size)
-        return generate_latest(self.registry)
+    def counted(self) -> Sequence[Metric]:
+        """All of it now. Can be pickled."""
+        return list(self.registry.collect())
 
+    def count(self, visit: Visit, method: str, route: str) -> None:
+        """Take down a visit that has ended."""
+        status = str(visit.status or 499)
+        method = method if method in _METHODS else "other"
+        self._series(self.http, method, route, status).inc()
+        if visit.target is not None:
+            self._answered(visit, visit.target, status)
+        elif visit.code:
+            self._series(self.refused, route, visit.code).inc()
 
-class _Swapped(Collector):
-    """What its process has counted of each model in a slot: no door has seen all of it."""
-
-    def __init__(self) -> None:
-        self.states: Mapping[str, VariantState] = {}
-
-    def collect(self) -> Iterator[Metric]:
-        labels = ("app", "instead_of")
-        count = CounterMetricFamily("motley_slot_swaps", "Times it came into its slot.", labels=labels)
-        seconds = CounterMetricFamily(
-            "motley_slot_swap_seconds", "What they took, closing the one before included.", labels=labels
+    def _answered(self, visit: Visit, target: Target, status: str) -> None:
+        where, of = (target.task, target.model, target.variant), self._series
+        of(self.requests, *where, status).inc()
+        of(self.seconds, *where).observe(visit.elapsed())
+        if visit.streams and visit.first is not None:
+            of(self.first, *where).observe(visit.first - visit.started)
+            if visit.between is not None:
+                of(self.between, *where).observe(visit.between)
+        if target.cold_s:
+            of(self.cold, *where).observe(target.cold_s)
+        amounts = (
+            (self.tokens, "prompt", visit.usage.prompt_tokens),
+            (self.tokens, "completion", visit.usage.completion_tokens),
+            (self.audio, "heard", visit.heard_s),
+            (self.audio, "spoken", visit.spoken_s),
         )
-        for app, state in self.states.items():
-            for other, (times, took) in state.swaps.items():
-                count.add_metric((app, other), times)
-                seconds.add_metric((app, other), took)
-        yield count
-        yield seconds
+        for counter, kind, amount in amounts:
+            if amount:
+                of(counter, *where, kind).inc(amount)
+        if visit.characters:
+            of(self.characters, *where).inc(visit.characters)
+        if visit.cut is not None:
+            of(self.cut, *where, visit.cut).inc()
+        if target.retried is not None:
+            of(self.retries, *where, target.retried).inc()
+        for model, reason in target.passed:
+            of(self.fallbacks, target.task, model, target.model, reason).inc()
+
+    def _of(self, family: Any, *labels: str) -> Any:
+        """One series. `labels()` takes a lock and makes a key anew, each time: a third of what counting
+        costs."""
+        return family.labels(*labels)
+
+    def _counter(self, name: str, about: str, *labels: str) -> Counter:
+        return Counter(f"motley_{name}", about, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, about: str, *labels: str, buckets: Sequence[float] = _SECONDS
+    ) -> Histogram:
+        return Histogram(f"motley_{name}", about, labels, buckets=buckets, registry=self.registry)
 
 
 class Metered:
-    """Counts each visit when it has ended."""
+    """Counts each visit when it has ended. Stands where a path has lost its alias."""
 
     def __init__(self, app: ASGIApp, meters: Meters) -> None:
         self.app, self.meters = app, meters
@@ -150,4 +148,9 @@ class Metered:
             await self.app(scope, receive, send)
         finally:
             if scope["type"] == "http":
-                self.meters.count(Visit.of(scope))
+                self.meters.count(Visit.of(scope), scope["method"], routed(scope))
+
+
+def routed(scope: Scope) -> str:
+    """The route's pattern, which the router has left in the scope; `none` where it found none."""
+    return getattr(scope.get("route"), "path", "none")

@@ -2,10 +2,10 @@
 
 import contextvars
 import time
-import uuid
 from dataclasses import dataclass, field
+from secrets import token_hex
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.catalogue import Target
@@ -22,25 +22,32 @@ request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", d
 class Visit:
     """Written by middleware and routes, read by logs, metrics and the response headers.
 
-    `caller`: None for a stranger, where one may ask; `alias` is the path alias the request came through;
+    `caller`: None for a stranger, where one may ask; `alias` is the path alias the request came through, or
+    (`by_host`) the model that its host names;
     `asked` the model's name as the caller wrote it; `code` the error's code; `cut` says why a begun stream
-    did not end properly: `client`, or an error's code. `tokens`: sent out so far; `heard_s`: seconds of
-    audio; `characters`: of a text that is spoken; `limits`: headers on how the key stands. Times are
-    monotonic seconds.
+    did not end properly: `client`, or an error's code. `streams`: whether the answer comes as it is made.
+    `tokens`: sent out so far; `opening`: those that came first; `latest`: when the last ones came.
+    `heard_s`: seconds of audio; `characters`: of a text that is spoken, `spoken_s`: seconds of what was made
+    of it. `limits`: headers on how the key stands. Times are monotonic seconds.
     """
 
     request_id: str
     started: float = field(default_factory=time.perf_counter)
     caller: Caller | None = None
     alias: str | None = None
+    by_host: bool = False
     asked: str = ""
     target: Target | None = None
     status: int = 0
     code: str | None = None
     first: float | None = None
+    streams: bool = False
     tokens: int = 0
+    opening: int = 0
+    latest: float = 0.0
     heard_s: float = 0.0
     characters: int = 0
+    spoken_s: float = 0.0
     limits: dict[str, str] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
     cut: str | None = None
@@ -49,6 +56,21 @@ class Visit:
         """The first item of the answer is here."""
         if self.first is None:
             self.first = time.perf_counter()
+
+    def got_tokens(self, count: int) -> None:
+        """More of a chat is about to go out. The first token is what counts as first: before it comes a
+        piece that names the role."""
+        if count:
+            self.latest = time.perf_counter()
+            if not self.tokens:
+                self.opening, self.first = count, self.latest
+            self.tokens += count
+
+    @property
+    def between(self) -> float | None:
+        """Seconds from token to token, on average; those that came at once are one."""
+        later = self.tokens - self.opening
+        return (self.latest - self.first) / later if later and self.first is not None else None
 
     @property
     def answering(self) -> str:
@@ -66,8 +88,7 @@ class Visit:
     @classmethod
     def of(cls, scope: Scope) -> "Visit":
         """The visit of a request. Raises KeyError outside of `Visits`."""
-        visit = scope[KEY]
-        assert isinstance(visit, cls)
+        visit: Visit = scope[KEY]
         return visit
 
 
@@ -81,14 +102,14 @@ class Visits:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        visit = Visit(sane(Headers(scope=scope).get("x-request-id")) or f"req_{uuid.uuid4().hex}")
+        visit = Visit(sane(Headers(scope=scope).get("x-request-id")) or f"req_{token_hex(16)}")
         scope[KEY] = visit
         token = request_id.set(visit.request_id)
 
         async def sender(message: Message) -> None:
             if message["type"] == "http.response.start":
                 visit.status = message["status"]
-                _sign(visit, MutableHeaders(raw=message.setdefault("headers", [])))
+                message["headers"] = [*message.get("headers", ()), *_signed(visit)]
             await send(message)
 
         try:
@@ -103,20 +124,23 @@ def sane(given: str | None) -> str | None:
     return given if ok else None
 
 
-def _sign(visit: Visit, headers: MutableHeaders) -> None:
-    headers["x-request-id"] = visit.request_id
-    headers.raw.extend((name.encode(), value.encode()) for name, value in visit.limits.items())
-    headers["openai-processing-ms"] = str(round(visit.elapsed() * 1000))
-    if visit.target is not None:
-        headers["x-motley-variant"] = visit.target.variant
-        headers["x-motley-engine"] = visit.target.engine
-        if visit.target.node is not None:
-            headers["x-motley-node"] = visit.target.node
-        if visit.target.fingerprint is not None:
-            headers["x-motley-fingerprint"] = visit.target.fingerprint
-        if visit.target.retried is not None:
-            headers["x-motley-retry"] = visit.target.retried
-        if visit.target.passed:
-            headers["x-motley-fallback"] = visit.target.model
-        if visit.target.steps:
-            headers["x-motley-steps"] = ", ".join(visit.target.steps)
+def _signed(visit: Visit) -> list[tuple[bytes, bytes]]:
+    told = {
+        "x-request-id": visit.request_id,
+        **visit.limits,
+        "openai-processing-ms": str(round(visit.elapsed() * 1000)),
+    }
+    if (target := visit.target) is not None:
+        told["x-motley-variant"] = target.variant
+        told["x-motley-engine"] = target.engine
+        if target.node is not None:
+            told["x-motley-node"] = target.node
+        if target.fingerprint is not None:
+            told["x-motley-fingerprint"] = target.fingerprint
+        if target.retried is not None:
+            told["x-motley-retry"] = target.retried
+        if target.passed:
+            told["x-motley-fallback"] = target.model
+        if target.steps:
+            told["x-motley-steps"] = ", ".join(target.steps)
+    return [(name.encode(), value.encode("latin-1")) for name, value in told.items()]

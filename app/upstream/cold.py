@@ -101,10 +101,12 @@ class Cold(Layer):
     async def _wait(self, target: Target, wait: "_Wait") -> None:
         loading = self._load(target.app)
         target.held.set()
+        began = time.monotonic()
         try:
             await asyncio.wait({loading}, timeout=wait.left())
         finally:
             target.held.clear()
+            target.cold_s += time.monotonic() - began
         if not loading.done():
             state = self.states().get(target.app, VariantState())
             raise NotReady("the model is loading") if state.ready else not_ready(target.asked, state)

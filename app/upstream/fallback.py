@@ -72,7 +72,7 @@ class Fallbacks(Layer):
             if name not in self._catalogue.fleet.models:  # a new fleet has come meanwhile
                 continue
             one = self._catalogue.at(name, name, target.sticky, self._upstream.states())
-            one.held = target.held
+            one.held, one.bill = target.held, target.bill
             yield one
 
 

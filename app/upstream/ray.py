@@ -18,7 +18,7 @@ from ray.serve.handle import DeploymentHandle
 
 from app.catalogue import Target
 from app.upstream.watch import POLL_S, REPORT_S, Watch
-from backends.contract.errors import EngineFailed, GatewayError, ModelDown, Overloaded
+from backends.contract.errors import EngineFailed, FileNeeded, GatewayError, ModelDown, Overloaded
 from backends.contract.state import Origin, VariantState
 from backends.contract.tasks import AnyTask, StreamTask, Task
 from backends.fleet.live import Node
@@ -138,8 +138,22 @@ class RayUpstream:
         with suppress(DeploymentUnavailableError, RayActorError):  # nobody to tell
             await self._handle(process, "state", False).broadcast("release", *whose).results_async()
 
-    async def stream(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
-        ticket = self._lane.ticket()
+    def stream(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
+        return self._where_it_lies(target, task) if task.spooled else self._stream(target, task)
+
+    async def _where_it_lies(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
+        """An upload in a file, which stays there if the replica that Ray chooses can reach it."""
+        with suppress(FileNeeded):
+            async with aclosing(self._stream(target, task)) as items:
+                async for item in items:
+                    yield item
+            return
+        async with aclosing(self._stream(target, await asyncio.to_thread(task.held))) as items:
+            async for item in items:
+                yield item
+
+    async def _stream(self, target: Target, task: StreamTask[C]) -> AsyncGenerator[C, None]:
+        ticket = self._lane.ticket(task.spooled)
         process, *whose = self._where(target.app)
         response = self._handle(process, "stream", _heavy(task)).remote(task, ticket, *whose)
 

@@ -39,9 +39,7 @@ def added(chunk: ChatChunk, more: Usage) -> ChatChunk:
     """The chunk, with what other steps used in what it tells of usage."""
     if chunk.usage is None or more == Usage():
         return chunk
-    usage = Usage(
-        chunk.usage.prompt_tokens + more.prompt_tokens, chunk.usage.completion_tokens + more.completion_tokens
-    )
+    usage = chunk.usage + more
     if not chunk.events.startswith(DATA):
         document = orjson.loads(chunk.events)
         return replace(chunk, events=orjson.dumps(_counted(document, usage)), usage=usage)

@@ -45,7 +45,7 @@ class Run:
         with self.named(label, part.model, params):
             states = self.upstream.states()
             target = self._catalogue.target(part.model, part.task, self.target.sticky, states)
-        target.held = self.target.held
+        target.held, target.bill = self.target.held, self.target.bill
         return Step(self, label, target, params)
 
     @contextmanager

@@ -26,7 +26,7 @@ async def chat(run: Run, steps: Sequence, task: ChatTask) -> AsyncGenerator[Chat
     for stage, step in zip(steps.sequence[:-1], taken, strict=False):
         messages = _messages(stage, text) if text is not None else _told(stage) + task.body["messages"]
         text, more = await ask(step, run.request_id, messages, task.size)
-        used = Usage(used.prompt_tokens + more.prompt_tokens, used.completion_tokens + more.completion_tokens)
+        used += more
     assert text is not None
     body = {**task.body, "messages": _messages(steps.sequence[-1], text)}
     async with aclosing(taken[-1].stream(replace(task, body=body, size=4 * len(text)))) as chunks:

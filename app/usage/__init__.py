@@ -1,0 +1,1 @@
+"""What was used: counted where a request ends, kept by the hour."""
