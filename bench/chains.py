@@ -28,6 +28,7 @@ from backends.contract.tasks import (  # noqa: E402
     Task,
 )
 from backends.fleet.schema import Fleet  # noqa: E402
+from bench import results  # noqa: E402
 
 R = TypeVar("R")
 C = TypeVar("C")
@@ -110,6 +111,7 @@ async def _main(times: int) -> None:
         recorder = Recorder(local)
         told = lambda _chain, step, _model, _code, _seconds: steps.append(step)  # noqa: E731
         chains = Chains(recorder, catalogue, Hooks(folder), Ears(None, 60), told)
+        rows: dict[str, dict[str, float]] = {}
         for name, (verb, _, task) in CHAINS.items():
             recorder.seen.clear()
             steps.clear()
@@ -127,6 +129,8 @@ async def _main(times: int) -> None:
             of_chain, of_steps = await _cpu(whole, alone, times)
             own = (of_chain - of_steps) / taken
             print(f"{name:<36}{of_chain:>8.2f}{of_steps:>13.2f}{taken:>7}{own:>13.2f}")
+            rows[name] = {"its steps alone": of_steps, "Motley": of_chain}
+    results.kept("chains", "Chains: CPU of the door", "ms", rows, rounds=times, enough=100)
     await local.close()
 
 

@@ -3,6 +3,7 @@ through the door on Ray. One command, all sides in one run, interleaved.
 
     python bench/door.py [PAIRS]
     python bench/door.py chains [TIMES]    what chains cost the door: see bench/chains.py
+    python bench/door.py glass [TIMES]     what keys, limits, metrics, logs and traces do: see bench/glass.py
 
 - direct: the host in this process, no HTTP;
 - door:   FastAPI under plain uvicorn, the host in the same process, over a socket;
@@ -27,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 from app.upstream.local import LocalUpstream  # noqa: E402
 from backends.contract.tasks import ChatTask, EmbedTask, RerankTask, SpeakTask, StreamTask, Task  # noqa: E402
 from backends.fleet.schema import Fleet, app_name  # noqa: E402
+from bench import results  # noqa: E402
 from tests.api.doors import Served  # noqa: E402
 from tests.running import Running  # noqa: E402
 
@@ -34,6 +36,7 @@ FLEET = ROOT / "deploy" / "fleets" / "embedded.yaml"
 ASKED = [{"role": "user", "content": "What is the capital of Japan?"}]
 LINE = "I would like to order a cup of coffee please."
 
+SIDES = ("the engine itself", "the door around it", "Motley")
 # name → (model, path, body, the same as a task)
 WORK: dict[str, tuple[str, str, dict[str, Any], Task[Any] | StreamTask[Any]]] = {
     "chat, 8 tokens": (
@@ -90,6 +93,7 @@ def main(pairs: int) -> None:
     try:
         loop.run(_load(direct))
         print(f"{f'milliseconds, median of {pairs}':<28}{'direct':>9}{'door':>9}{'ray':>9}{'ray/direct':>12}")
+        rows: dict[str, dict[str, float]] = {}
         for name, (model, path, body, task) in WORK.items():
             sides: list[Callable[[], None]] = [
                 lambda task=task, model=model: loop.run(_ask(direct, model, task)),
@@ -98,6 +102,8 @@ def main(pairs: int) -> None:
             ]
             took = _interleaved(sides, pairs)
             print(f"{name:<28}" + "".join(f"{t * 1000:>9.1f}" for t in took) + f"{took[2] / took[0]:>11.1f}x")
+            rows[name] = {side: 1000 * t for side, t in zip(SIDES, took, strict=True)}
+        results.kept("door", "The engines asked directly, and through Motley", "ms", rows, rounds=pairs)
     finally:
         loop.run(direct.close())
         served.close()
@@ -153,5 +159,10 @@ if __name__ == "__main__":
         from bench import chains
 
         chains.main(int(sys.argv[2]) if len(sys.argv) > 2 else 300)
+        sys.exit()
+    if sys.argv[1:2] == ["glass"]:
+        from bench import glass
+
+        glass.main(int(sys.argv[2]) if len(sys.argv) > 2 else 300)
         sys.exit()
     main(int(sys.argv[1]) if len(sys.argv) > 1 else 15)

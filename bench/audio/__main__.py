@@ -22,7 +22,10 @@ from pathlib import Path
 
 from app.formats.audio import encode_whole
 from backends.contract.results import Pcm
+from bench import results
 from bench.audio.sides import LINE, Sides, Sound, at_once, cut
+
+PEER = "wyoming-faster-whisper"
 
 
 def main(pairs: int, hours: float) -> None:
@@ -55,6 +58,8 @@ def _one_file(sides: Sides, minute: Sound, pairs: int) -> None:
     asked = (sides.by_library, sides.by_engine, sides.by_ray, sides.by_peer)
     took = _interleaved([lambda side=side: side(minute) for side in asked], pairs)  # type: ignore[misc]
     library, engine, ray, peer = (statistics.median(each) for each in took)
+    row = {"faster-whisper itself": library, "our engine": engine, "Motley": ray, PEER: peer}
+    results.kept("audio-file", "Hearing a file", "ms", {"60 s": row}, rounds=pairs, versions=_versions(sides))
     print(f"\na file of 60 s, ms, median of {pairs}:")
     print(f"library {library:.0f}  engine {engine:.0f}  ray {ray:.0f}  peer {peer:.0f}")
     print(f"door and Ray over the library: {ray - library:+.0f} ms, {100 * (ray / library - 1):+.1f} %")
@@ -72,6 +77,9 @@ def _eight_files(sides: Sides, half: Sound, pairs: int) -> None:
         pairs,
     )
     alone, ray, peer = (statistics.median(each) for each in took)
+    row, told = {"our engine, in turn": alone, "Motley": ray, PEER: peer}, _versions(sides)
+    title, least = "Hearing eight files at once", {"rounds": pairs, "enough": 5}
+    results.kept("audio-eight", title, "ms", {"30 s each": row}, versions=told, **least)
     print(f"\neight files of 30 s, ms, median of {pairs}:")
     print(f"engine, in turn {alone:.0f}  ray, at once {ray:.0f}  peer, at once {peer:.0f}")
     print(
@@ -85,6 +93,10 @@ def _first_sound(sides: Sides, pairs: int) -> None:
     sides_of: list[Callable[[], object]] = [sides.first_sound]
     sides_of += [lambda form=form: sides.first_bytes(form) for form in forms]  # type: ignore[misc]
     direct, *asked = (statistics.median(each) for each in _interleaved(sides_of, pairs))
+    rows = {form: {"Motley": took} for form, took in zip(forms, asked, strict=True)}
+    rows["pcm"] = {"espeak-ng itself": direct, **rows["pcm"]}
+    title, told = "First sound of espeak-ng", _versions(sides)
+    results.kept("audio-speak", title, "ms", rows, rounds=pairs, versions=told)
     print(f"\nfirst sound of espeak-ng, ms, median of {pairs}:  direct {direct:.1f}")
     print("  ".join(f"{form} {took:.1f}" for form, took in zip(forms, asked, strict=True)) + "  (ray)")
     print(f"pcm over the direct call: {asked[0] - direct:+.1f} ms")
@@ -112,6 +124,10 @@ def _memory(sides: Sides, speech: list[Pcm], hours: float) -> None:
 def _peak(pid: int) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def _versions(sides: Sides) -> list[str]:
+    return sides.versions().splitlines()
 
 
 def _load() -> str:

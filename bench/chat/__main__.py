@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from bench import results
 from bench.chat import sides
 from bench.chat.streams import Stream, run
 from tests.running import free_port
@@ -107,6 +108,25 @@ def against_vllm(pairs: int, at_once: Sequence[int]) -> None:
                     time.sleep(SPINS_S)
                     compared[(number + turn) % 3].measure(count, kept=number >= 2)
             print(_row(count, *compared), flush=True)
+        _kept(compared, at_once, pairs)
+
+
+def _kept(compared: Sequence[Side], at_once: Sequence[int], rounds: int) -> None:
+    def rows(of: Callable[[Side], dict[int, list[float]]], unit: float = 1) -> dict[str, dict[str, float]]:
+        return {
+            f"{count} stream{'s'[: count > 1]}": {
+                side.name: statistics.median(of(side)[count]) * unit for side in compared
+            }
+            for count in at_once
+        }
+
+    told: dict[str, Any] = {"rounds": rounds, "versions": sides.versions()}
+    rates, cpu = rows(lambda side: side.rate), rows(lambda side: side.cpu, 1e6)
+    for row in cpu.values():  # vLLM's own is counted on no side
+        del row["vLLM"]
+    results.kept("chat-tokens", "Chat streams", "tokens/s", rates, better="more", **told)
+    results.kept("chat-first", "Time to the first token", "ms", rows(lambda side: side.first, 1000), **told)
+    results.kept("chat-cpu", "CPU per token, vLLM's own left out", "µs", cpu, **told)
 
 
 COLUMNS = (
@@ -165,6 +185,9 @@ def paced() -> None:
                 print(f"  {name}: {found[name][-1]} streams", flush=True)
     motley, litellm = (statistics.median(found[name]) for name in ("Motley", "LiteLLM"))
     print(_head("streams of 50 tokens/s with p99 ≤ 60 ms: Motley", "LiteLLM", "Motley's × LiteLLM's"))
+    title, row = "Streams of 50 tokens a second with p99 ≤ 60 ms", {"Motley": motley, "LiteLLM": litellm}
+    told: dict[str, Any] = {"rounds": 3, "enough": 3, "versions": sides.versions()}
+    results.kept("chat-paced", title, "streams", {"at most": row}, better="more", **told)
     print(_line(f"{motley:g}", f"{litellm:g}", f"{motley / litellm:.1f}"))
 
 

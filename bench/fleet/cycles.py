@@ -21,6 +21,7 @@ from app.cli.rollout import drafted, rolled_out
 from backends.fleet.engines import check
 from backends.serve.janitor import MARK
 from backends.serve.rest import Cluster
+from bench import results
 from tests.load import Ask, Load, percentile
 from tests.running import Running
 
@@ -138,6 +139,9 @@ def report(load: Load, seen: list[Look], took: list[float]) -> None:
     print(
         f"door: {early.door / 2**20:.1f} MiB after cycle 10, {late.door / 2**20:.1f} at last: {growth:+.1%}"
     )
+    memory = {"after 10 deploys": early.door / 2**20, f"after {len(took)}": late.door / 2**20}
+    title = "Memory of the door over deploys under load"
+    results.kept("fleet-cycles", title, "MiB", {"the door's own": memory}, rounds=len(took), enough=50)
     print(f"processes then: {dict(early.processes)}")
     print(f"processes now:  {dict(late.processes)}")
     raw = fleet(len(took))

@@ -16,6 +16,7 @@ from collections.abc import Callable
 import httpx2
 import psutil
 
+from bench import results
 from tests.ray.faults import BOTH, FAR, NEAR, ROOMS, Death, Load, burning, kill
 from tests.ray.nodes import Nodes, serving
 
@@ -53,6 +54,12 @@ def deaths(nodes: Nodes, kills: int) -> bool:
     print(f"| the longest that a request took past the kill | ≤ 5 s | {hung:.2f} s |")
     print(f"| back after the node, less what loading takes | ≤ 20 s | {late:.1f} s |")
     answers = sum(one.strangers for one in all_of_them)
+    rows = {
+        "first 503 after the kill": {"Motley": refused, "aimed at": 3},
+        "longest request past the kill": {"Motley": hung, "aimed at": 5},
+        "back after the node, less loading": {"Motley": late, "aimed at": 20},
+    }
+    results.kept("fleet-deaths", "A node that dies under load", "s", rows, rounds=kills, enough=5)
     print(f"| errors of other nodes' models (all kills) | 0 | {errors} of {answers} |")
     return refused <= 3 and hung <= 5 and late <= 20 and not errors
 

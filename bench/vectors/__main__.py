@@ -17,10 +17,12 @@ import sys
 import time
 from contextlib import ExitStack
 from itertools import product
+from typing import Any
 
 import numpy as np
 import psutil
 
+from bench import results
 from bench.vectors import sides
 from bench.vectors.rounds import Cell, Side, head, in_turn, line, p99, ratio
 from bench.vectors.texts import Texts, embed_body, rerank_body
@@ -71,6 +73,7 @@ class Bench:
             flush=True,
         )
         found: dict[Cell, float] = {}
+        rows: dict[str, dict[str, float]] = {}
         for cell in cells:
             rounds = [lambda number, side=side, cell=cell: side.measure(cell, number) for side in self.every]
             await in_turn(self.pairs, rounds)  # type: ignore[arg-type]
@@ -79,7 +82,14 @@ class Bench:
             rates = [f"{statistics.median(side.rates[cell]):.0f}" for side in self.every]
             each = [f"{statistics.median(side.latencies[cell]) * 1000:.1f}" for side in (self.ours, best)]
             print(line(*cell, *rates, f"{found[cell]:.2f}", *each), flush=True)
+            rows[_said(cell)] = {side.name: statistics.median(side.rates[cell]) for side in self.every}
         _bars(found)
+        if cells is not QUICK:
+            self._kept("vectors", "Embeddings", "inputs/s", rows, better="more")
+
+    def _kept(self, name: str, title: str, unit: str, rows: results.Rows, **more: Any) -> None:
+        told = sides.versions().splitlines()
+        results.kept(name, title, unit, rows, rounds=self.pairs, versions=told, **more)
 
     async def stages(self) -> None:
         door = sides.door(self.document)
@@ -148,9 +158,11 @@ class Bench:
     async def mixed(self) -> None:
         print(head("16 callers, p99 ms", "alone", "beside 2,048 inputs", "×", "the 2,048 inputs, s"))
         rounds = {side.name: _Mixed(side) for side in self.every}
+        rows: dict[str, dict[str, float]] = {"of 2,048 inputs": {}}
         await in_turn(self.pairs, [one.round for one in rounds.values()])
         for name, one in rounds.items():
             alone, beside = p99(one.alone), p99(one.beside)
+            rows["of 2,048 inputs"][name] = beside / alone
             large = statistics.median(one.large)
             print(
                 line(
@@ -161,6 +173,8 @@ class Bench:
                     f"{large:.1f}",
                 )
             )
+        title = "p99 of 16 callers' single queries beside a large request"
+        self._kept("vectors-mixed", title, "× without it", rows, enough=5)
 
     async def rerank(self) -> None:
         rates: dict[str, list[float]] = {side.name: [] for side in self.every}
@@ -179,6 +193,8 @@ class Bench:
         best = max((side.name for side in self.theirs), key=medians.__getitem__)
         print(head(f"{DOCUMENTS} documents of {DOCUMENT_TOKENS} tokens", *medians, "× the better"))
         found = f"{ratio(kept[self.ours.name], kept[best]):.2f}"
+        title = "Reranking 100 documents of 100 tokens"
+        self._kept("vectors-rerank", title, "documents/s", {"by a cross-encoder": medians}, better="more")
         print(line("documents/s", *(f"{each:.0f}" for each in medians.values()), found))
 
     async def soak(self, count: int, each: int = 1000) -> None:
@@ -217,6 +233,13 @@ class _Mixed:
         until.set()
         self.alone += alone.latencies
         self.beside += (await asking).latencies
+
+
+def _said(cell: Cell) -> str:
+    def many(count: int, what: str) -> str:
+        return f"{count} {what}{'s'[: count > 1]}"
+
+    return f"{many(cell.inputs, 'input')} of {cell.tokens} tokens, {many(cell.callers, 'caller')}"
 
 
 def _bars(found: dict[Cell, float]) -> None:
