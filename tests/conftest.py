@@ -1,6 +1,10 @@
 """Options of the whole test run."""
 
+from pathlib import Path
+
 import pytest
+
+from tests.record import RECORD, write
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -8,3 +12,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--uploads", default=20, type=int, help="how many large uploads tests/api/test_uploads.py sends"
     )
+    parser.addoption("--fuzz", default=2000, type=int, help="how many requests tests/fuzz sends")
+    parser.addoption("--fuzz-seed", default=0, type=int, help="… which of them: the same again, or others")
+    parser.addoption("--golden", action="store_true", help="write tests/deploy/golden anew")
+    parser.addoption("--record", type=Path, help="a file for who was answered: see tests/record.py")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    RECORD.on = config.getoption("--record") is not None
+    if RECORD.on:
+        config.pluginmanager.register(RECORD)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if RECORD.on:
+        write(RECORD, session.config.getoption("--record"))

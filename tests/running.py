@@ -1,9 +1,9 @@
 """A real `motley up` in a process of its own, from start to Ctrl-C."""
 
+import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx2
 import psutil
+
+from backends.serve.cluster import free_ports
 
 ROOT = Path(__file__).parents[1]
 MOTLEY = Path(sys.executable).with_name("motley")
@@ -30,6 +32,8 @@ class Running:
         self.url = f"http://127.0.0.1:{self.port}"
         self.key = str(settings.get("api_keys", "none")).split(",")[0]
         self.log = Path(tempfile.mkstemp(suffix=".log")[1])
+        # Nothing of a test belongs into the home of whoever runs it.
+        settings = {"usage_url": "none", **settings}
         environment = {f"MOTLEY_{name.upper()}": str(value) for name, value in settings.items()}
         with self.log.open("w") as out:
             self.process = subprocess.Popen(
@@ -98,6 +102,19 @@ class Running:
         top = psutil.Process(self.process.pid)
         return [top, *top.children(recursive=True)]
 
+    def listening(self) -> dict[tuple[str, int], str]:
+        """Where a process of it listens for TCP: what that process is called, by address and port."""
+        found = {}
+        for one in self.family():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                name = " ".join(one.cmdline())
+                for found_one in one.net_connections("tcp"):
+                    if found_one.status == psutil.CONN_LISTEN:
+                        # Sockets of both protocols have IPv4's addresses in IPv6's.
+                        address = found_one.laddr.ip.removeprefix("::ffff:")
+                        found[address, found_one.laddr.port] = name
+        return found
+
     def stop(self, number: int = signal.SIGINT, within: float = 60) -> int:
         """As Ctrl-C does: a terminal signals the whole process group. Returns the exit status."""
         if self.process.poll() is None:
@@ -106,6 +123,5 @@ class Running:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    (port,) = free_ports(1)
+    return port

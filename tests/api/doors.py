@@ -20,6 +20,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.upstream.local import LocalUpstream
 from backends.fleet.schema import Fleet, app_name
+from tests.record import RECORD
 from tests.running import Running
 
 FLEET = Path(__file__).parents[1] / "data" / "fleets" / "suite.yaml"
@@ -111,7 +112,7 @@ class Served:
 
     def __init__(self, app: Any) -> None:
         config = uvicorn.Config(
-            app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none",
+            RECORD.watched(app), host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none",
             # uvloop cannot be closed while the pipes of ended child processes are still closing.
             loop="asyncio", timeout_graceful_shutdown=5,
         )  # fmt: skip

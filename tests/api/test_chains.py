@@ -4,6 +4,7 @@ import io
 import wave
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from openai.types.chat import ChatCompletionChunk
 from tests.sounds import decoded, wav
 
 from .doors import Behind, by_http, by_sdk, on_one_node
-from .wire import SOON, Caller, seconds_until_idle, until, wait_until_busy
+from .wire import SOON, Caller, counted, seconds_until_idle, until, wait_until_busy
 
 CHAT, SPEAK, HEAR = "/v1/chat/completions", "/v1/audio/speech", "/v1/audio/transcriptions"
 RERANK, EMBED = "/v1/rerank", "/v1/embeddings"
@@ -407,10 +408,9 @@ def test_how_chains_are_told_of(http: httpx2.Client, sdk: openai.OpenAI) -> None
 def test_steps_are_counted(http: httpx2.Client) -> None:
     http.post(CHAT, json=asked("refusing", "hello"))
     http.post(CHAT, json=asked("twice", "hello"))
-    lines = http.get("/metrics").text.splitlines()
-    steps = [line for line in lines if line.startswith("motley_step_seconds_count")]
-    assert any('chain="refusing",code="invalid_request",model="",step="before"' in line for line in steps)
-    assert any('chain="twice",code="ok",model="mind",step="1"' in line for line in steps)
+    steps = partial(counted, http, "motley_step_seconds_count")
+    assert steps(chain="refusing", code="invalid_request", model="", step="before")
+    assert steps(chain="twice", code="ok", model="mind", step="1")
 
 
 @pytest.mark.parametrize("name", ["steps", "before", "after"])

@@ -1,5 +1,7 @@
 """LangChain, LlamaIndex, the Cohere SDK, openai-node: each in a process of the environment that holds it."""
 
+import json
+import subprocess
 from typing import Any
 
 import httpx2
@@ -145,6 +147,32 @@ def test_openai_node_is_told_what_is_wrong(nodejs: dict[str, Any]) -> None:
     assert (told["key"]["status"], told["key"]["code"]) == (401, "invalid_api_key")
 
 
+TALK = {"model": CHAT, "messages": [{"role": "user", "content": "What is the capital of Japan?"}]}
+ASKED_BY_CURL: dict[str, tuple[str, dict[str, Any], str]] = {
+    "chat": ("/v1/chat/completions", TALK, "Tokyo"),
+    "a stream": ("/v1/chat/completions", {**TALK, "stream": True}, "[DONE]"),
+    "an alias": ("/llm/v1/chat/completions", {"messages": TALK["messages"]}, '"role"'),
+    "completions": ("/v1/completions", {"model": CHAT, "prompt": "Hello"}, "text_completion"),
+    "tokens": ("/tokenize", {"model": CHAT, "prompt": "Hello"}, "tokens"),
+    "embeddings": ("/v1/embeddings", {"model": "all-minilm-l6-v2", "input": "a cat"}, "embedding"),
+    "reranking": (
+        "/v1/rerank",
+        {"model": question.MODEL, "query": question.QUERY, "documents": question.DOCUMENTS},
+        "relevance_score",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ASKED_BY_CURL)
+def test_curl_asks_with_a_line(door: Door, what: str) -> None:
+    path, body, said = ASKED_BY_CURL[what]
+    key = f"Authorization: Bearer {door.key}"
+    command = ["curl", "-sSN", "--fail-with-body", f"{door.base_url}{path}", "-H", key]
+    command += ["-H", "content-type: application/json", "-d", json.dumps(body)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert said in done.stdout
+
+
 @pytest.fixture(scope="module")
 def cohere(door: Door) -> dict[str, Any]:
     return told(door, "with_cohere.py", "first", "second", "refusals")
@@ -152,7 +180,8 @@ def cohere(door: Door) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def rerankers(door: Door) -> dict[str, Any]:
-    return told(door, "with_rerankers.py", "langchain", "llamaindex")
+    frameworks = ("langchain", "llamaindex")
+    return {name: told(door, "with_rerankers.py", name)[name] for name in frameworks}
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from app.upstream.local import LocalUpstream
 from backends.fleet.schema import Fleet
 
 from .doors import Served
-from .wire import Caller, until
+from .wire import Caller, counted, until
 
 CHAT, EMBED, RERANK = "/v1/chat/completions", "/v1/embeddings", "/v1/rerank"
 SPEAK, HEAR = "/v1/audio/speech", "/v1/audio/transcriptions"
@@ -101,10 +101,8 @@ def who(answer: httpx2.Response) -> tuple[int, str | None]:
     return answer.status_code, answer.headers.get("x-motley-fallback")
 
 
-def counted(http: httpx2.Client, model: str, fallback: str, reason: str) -> float:
-    labels = f'fallback="{fallback}",model="{model}",reason="{reason}"'
-    lines = (line for line in http.get("/metrics").text.splitlines() if "motley_fallbacks_total" in line)
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if labels in line)
+def fallen(http: httpx2.Client, model: str, fallback: str, reason: str) -> float:
+    return counted(http, "motley_fallbacks_total", model=model, fallback=fallback, reason=reason)
 
 
 def test_without_a_reason_there_is_no_fallback(http: httpx2.Client) -> None:
@@ -117,7 +115,7 @@ def test_without_a_reason_there_is_no_fallback(http: httpx2.Client) -> None:
 @pytest.mark.parametrize("asked", ["deaf", "llm"])
 def test_one_that_loads(http: httpx2.Client, stream: bool, asked: str) -> None:
     """Headers, metrics and the answer itself name who answered."""
-    before = counted(http, "deaf", "backup", "model_loading")
+    before = fallen(http, "deaf", "backup", "model_loading")
     answer = http.post(CHAT, json=chat(asked, stream=stream))
     assert who(answer) == (200, "backup")
     assert (answer.headers["x-motley-variant"], answer.headers["x-motley-engine"]) == ("main", "fake")
@@ -125,7 +123,7 @@ def test_one_that_loads(http: httpx2.Client, stream: bool, asked: str) -> None:
     events = [json.loads(part[6:]) for part in answer.text.split("\n\n") if part[6:].startswith("{")]
     assert {one["model"] for one in (events if stream else [answer.json()])} == {"backup"}
     assert answer.text.endswith("data: [DONE]\n\n") == stream
-    until(lambda: counted(http, "deaf", "backup", "model_loading") == before + 1)
+    until(lambda: fallen(http, "deaf", "backup", "model_loading") == before + 1)
 
 
 def test_through_the_path_of_an_alias(http: httpx2.Client) -> None:
@@ -144,20 +142,20 @@ def test_without_fallback_loading_is_said(http: httpx2.Client) -> None:
 
 
 def test_a_fallback_is_followed_by_its_own(http: httpx2.Client) -> None:
-    before = counted(http, "deaf-twice", "backup", "model_loading")
+    before = fallen(http, "deaf-twice", "backup", "model_loading")
     assert who(http.post(CHAT, json=chat("deaf-twice"))) == (200, "backup")
-    until(lambda: counted(http, "deaf-twice", "backup", "model_loading") == before + 1)
+    until(lambda: fallen(http, "deaf-twice", "backup", "model_loading") == before + 1)
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("model", "code"), [("unreachable", "model_down"), ("broken", "engine_failed")])
 def test_one_that_is_down_or_broken(http: httpx2.Client, model: str, code: str, stream: bool) -> None:
-    before = counted(http, model, "backup", code)
+    before = fallen(http, model, "backup", code)
     answer = http.post(CHAT, json=chat(model, stream=stream))
     assert who(answer) == (200, "backup")
     assert answer.headers["x-motley-engine"] == "fake"
     assert "w1 " in answer.text
-    until(lambda: counted(http, model, "backup", code) == before + 1)
+    until(lambda: fallen(http, model, "backup", code) == before + 1)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -204,19 +202,21 @@ def test_the_callers_own_mistakes_are_not_passed_on(http: httpx2.Client) -> None
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_no_field_of_the_body_asks_for_one(http: httpx2.Client, stream: bool) -> None:
-    body = chat("deaf-alone", stream=stream) | {"fallback": ["backup"], "fallbacks": ["backup"]}
-    assert who(http.post(CHAT, json=body)) == (503, None)
+    body = chat("deaf-alone", stream=stream)
+    assert who(http.post(CHAT, json=body | {"fallback": ["backup"]})) == (503, None)
+    refused = http.post(CHAT, json=body | {"fallbacks": ["backup"]})  # LiteLLM's, which would obey it
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "fallbacks")
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_one_that_takes_too_long(http: httpx2.Client, stream: bool) -> None:
     """`hasty` has no time for two steps; the fallback has its own time, not what is left."""
-    before = counted(http, "hasty", "patient", "upstream_timeout")
+    before = fallen(http, "hasty", "patient", "upstream_timeout")
     answer = http.post(CHAT, json=chat("hasty", "!slow 0.7", stream=stream))
     assert who(answer) == (200, "patient")
     assert "w0 " in answer.text
     assert "error" not in answer.text
-    until(lambda: counted(http, "hasty", "patient", "upstream_timeout") == before + 1)
+    until(lambda: fallen(http, "hasty", "patient", "upstream_timeout") == before + 1)
 
 
 def test_once_begun_an_answer_is_not_begun_again(http: httpx2.Client) -> None:

@@ -16,7 +16,7 @@ from backends.contract.tasks import VERBS
 from backends.fleet.schema import Fleet
 
 from .doors import Served
-from .wire import Caller, until
+from .wire import Caller, counted, until
 
 CHAT, HEAR, SPEAK = "/v1/chat/completions", "/v1/audio/transcriptions", "/v1/audio/speech"
 KEY = "sk-of-the-far-door"
@@ -90,9 +90,7 @@ def sdk(door: Doors) -> Iterator[openai.OpenAI]:
 
 
 def tokens(http: httpx2.Client, kind: str) -> float:
-    start = f'motley_tokens_total{{kind="{kind}",model="near-demo"'
-    lines = http.get("/metrics").text.splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(start))
+    return counted(http, "motley_tokens_total", kind=kind, model="near-demo")
 
 
 @pytest.mark.parametrize("shown", [False, True])

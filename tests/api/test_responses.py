@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from .doors import Door
-from .wire import SOON, Caller, seconds_until_idle, until
+from .wire import SOON, Caller, counted, seconds_until_idle, until
 
 PATH = "/v1/responses"
 DEMO = "motley-demo-chat"
@@ -48,9 +48,7 @@ def test_the_events_on_the_wire(http: httpx2.Client) -> None:
 
 def test_tokens_are_counted(http: httpx2.Client) -> None:
     def told() -> float:
-        start = 'motley_tokens_total{kind="completion",model="fake-chat"'
-        lines = http.get("/metrics").text.splitlines()
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(start))
+        return counted(http, "motley_tokens_total", kind="completion", model="fake-chat")
 
     before = told()
     http.post(PATH, json={"model": "fake-chat", "input": "!words 5", "stream": True})

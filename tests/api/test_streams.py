@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from .doors import SETTINGS, Door
-from .wire import SOON, Caller, seconds_until_idle, until, wait_until_busy
+from .wire import SOON, Caller, counted, seconds_until_idle, until, wait_until_busy
 
 CHAT, HEAR, SPEAK = "/v1/chat/completions", "/v1/audio/transcriptions", "/v1/audio/speech"
 
@@ -83,9 +83,7 @@ def test_time_runs_out_on_the_way(http: httpx2.Client) -> None:
 
 
 def cuts(http: httpx2.Client) -> float:
-    lines = http.get("/metrics").text.splitlines()
-    start = 'motley_streams_cut_total{model="fake-speak",reason="engine_failed"'
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(start))
+    return counted(http, "motley_streams_cut_total", model="fake-speak", reason="engine_failed")
 
 
 def test_a_broken_binary_stream_is_cut_and_counted(door: Door, http: httpx2.Client) -> None:

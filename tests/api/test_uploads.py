@@ -7,11 +7,14 @@ import re
 import struct
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import httpx2
 import psutil
 import pytest
+
+from backends.serve.janitor import MARK
 
 from .doors import Door
 
@@ -20,10 +23,10 @@ RATE, CHANNELS = 192_000, 8
 UPLOAD = 20_000_000  # bytes, of a little over three seconds
 
 
-def surround() -> bytes:
+def surround(size: int = UPLOAD) -> bytes:
     """A WAV of 32-bit floats, silent."""
     frame = 4 * CHANNELS
-    samples = bytes(UPLOAD // frame * frame)
+    samples = bytes(size // frame * frame)
     kind = struct.pack("<HHIIHH", 3, CHANNELS, RATE, RATE * frame, frame, 32)
     chunks = b"fmt " + struct.pack("<I", len(kind)) + kind + b"data" + struct.pack("<I", len(samples))
     return b"RIFF" + struct.pack("<I", 4 + len(chunks) + len(samples)) + b"WAVE" + chunks + samples
@@ -85,7 +88,7 @@ def silence(minutes: int) -> bytes:
     return file.getvalue()
 
 
-def most(door: Door, http: httpx2.Client, sound: bytes, seconds: int) -> int:
+def most(door: Door, http: httpx2.Client, sound: bytes | BinaryIO, seconds: int) -> int:
     """The peak of memory while a recording is heard."""
     for process in door.family():
         with suppress(OSError):
@@ -100,3 +103,31 @@ def test_half_an_hour_takes_no_more_memory_than_three_minutes(door: Door, http: 
     most(door, http, short, 180)
     before = most(door, http, short, 180)
     assert most(door, http, long, 1800) - before < 25_000_000  # of samples there are 58 MB
+
+
+def test_a_large_upload_is_held_by_nobody(door: Door, http: httpx2.Client, tmp_path: Path) -> None:
+    """Of what it is larger than another, less than half is seen in all who carry it together: it lies in a
+    file, and is decoded from there."""
+    peaks = []
+    for size, seconds in ((UPLOAD, 4), (UPLOAD, 4), (3 * UPLOAD, 10)):
+        (tmp_path / "sound.wav").write_bytes(surround(size))
+        with (tmp_path / "sound.wav").open("rb") as file:  # this process may be the door's
+            peaks.append(most(door, http, file, seconds))
+    assert peaks[2] - peaks[1] < UPLOAD, peaks
+
+
+def test_it_is_sent_to_who_cannot_reach_the_file(door: Door, http: httpx2.Client) -> None:
+    """As from another machine: the door's socket is not there. (In one process nothing has to be reached.)"""
+    homes = set()
+    for process in door.family():
+        with suppress(psutil.Error):  # it has ended meanwhile
+            homes.add(process.environ().get(MARK, "/nowhere"))
+    there = [socket for home in homes for socket in Path(home).glob("lane-*/s")]
+    for socket in there:
+        socket.rename(socket.with_name("away"))
+    try:
+        answer = http.post(HEAR, data={"model": "pocketsphinx-en"}, files={"file": surround()})
+    finally:
+        for socket in there:
+            socket.with_name("away").rename(socket)
+    assert answer.json() == {"text": "", "usage": {"type": "duration", "seconds": 4}}

@@ -61,6 +61,13 @@ def test_dimensions(sdk: openai.OpenAI) -> None:
     assert len(answer.data[0].embedding) == 3
 
 
+def test_more_dimensions_than_a_model_makes_are_refused(http: httpx2.Client) -> None:
+    """Found by `make fuzz`: 26,552,556,231 of them took all memory that there was."""
+    asked = {"model": "fake-embed", "input": "x", "dimensions": 26552556231}
+    answer = http.post("/v1/embeddings", json=asked)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "dimensions")
+
+
 def test_what_the_texts_are_reaches_the_model(http: httpx2.Client) -> None:
     """The fake reads it before the text."""
     assert rows(http, "a cat", input_type="query") == rows(http, "query: a cat")

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
+from prometheus_client.parser import text_string_to_metric_families
 
 from .doors import Door
 
@@ -60,6 +61,17 @@ def until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def counted(http: httpx2.Client, name: str, **labels: str) -> float:
+    """The sum of all series of that name in `/metrics` with these labels, whatever others they have."""
+    families = text_string_to_metric_families(http.get("/metrics").raise_for_status().text)
+    return sum(
+        sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
 
 
 def wait_until_busy(door: Door, model: str) -> None:

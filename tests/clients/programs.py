@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from tests.record import RECORD
+
 HERE = Path(__file__).parent
 ENVIRONMENT = HERE.parents[1] / ".venv-clients"
-# The newest Cohere SDK, which LangChain and LlamaIndex do not go along with.
-APART = {"with_cohere.py": HERE.parents[1] / ".venv-cohere"}
+# The newest Cohere SDK and Triton's client, which LangChain and LlamaIndex do not go along with.
+APART = dict.fromkeys(("with_cohere.py", "with_triton.py"), HERE.parents[1] / ".venv-cohere")
 NODE = HERE / "node"
 # Of what the tester's own shell holds, the programs get this; keys, proxies and tracing stay out.
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
@@ -23,14 +25,15 @@ def told(program: str, *parts: str, url: str, key: str, model: str, **more: str)
     of its environment, in capitals."""
     more = {name.upper(): value for name, value in more.items()}
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    ran = subprocess.run(
-        [*_command(program), *parts],
-        env={**kept, "OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": key, "CHAT_MODEL": model, **more},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    with RECORD.runs(program, parts):
+        ran = subprocess.run(
+            [*_command(program), *parts],
+            env={**kept, "OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": key, "CHAT_MODEL": model, **more},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
     if ran.returncode:
         pytest.fail(f"{program} failed:\n{ran.stderr}", pytrace=False)
     answer: dict[str, Any] = json.loads(ran.stdout)

@@ -8,13 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import llama_index.postprocessor.cohere_rerank as llama_cohere
-import llama_index.postprocessor.jinaai_rerank as llama_jina
 import requests
-from langchain_cohere import CohereRerank
-from langchain_community.document_compressors import JinaRerank
-from langchain_core.documents import Document
-from llama_index.core.schema import NodeWithScore, TextNode
 from question import DOCUMENTS, MODEL, QUERY
 
 URL, KEY = os.environ["OPENAI_BASE_URL"].removesuffix("/v1"), os.environ["OPENAI_API_KEY"]
@@ -29,6 +23,10 @@ class Elsewhere(requests.adapters.HTTPAdapter):
 
 
 def langchain() -> dict[str, Any]:
+    from langchain_cohere import CohereRerank
+    from langchain_community.document_compressors import JinaRerank
+    from langchain_core.documents import Document
+
     documents = [Document(text, metadata={"number": number}) for number, text in enumerate(DOCUMENTS)]
     books = [{"title": str(number), "plot": text} for number, text in enumerate(DOCUMENTS)]
     by_cohere = CohereRerank(base_url=URL, cohere_api_key=KEY, model=MODEL)
@@ -51,6 +49,10 @@ def langchain() -> dict[str, Any]:
 
 
 def llamaindex() -> dict[str, Any]:
+    import llama_index.postprocessor.cohere_rerank as llama_cohere
+    import llama_index.postprocessor.jinaai_rerank as llama_jina
+    from llama_index.core.schema import NodeWithScore, TextNode
+
     nodes = [
         NodeWithScore(node=TextNode(id_=str(number), text=text)) for number, text in enumerate(DOCUMENTS)
     ]

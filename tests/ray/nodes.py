@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx2
 import psutil
+import yaml
 
 from backends.fleet import NODE_LABEL
 from backends.fleet.load import load
@@ -100,6 +101,16 @@ class Nodes:
             cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
+
+    def put(self, fleet: Path) -> None:
+        """As KubeRay does: what `motley render` prints, as it is, to Serve's REST API."""
+        done = subprocess.run(
+            [MOTLEY, "render", fleet, "--port", str(self.port)],
+            cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=120, check=True,
+        )  # fmt: skip
+        url = f"{self.dashboard}/api/serve/applications/"
+        answer = httpx2.put(url, json=yaml.safe_load(done.stdout), timeout=60)
+        assert answer.status_code == 200, answer.text
 
     def force(self, fleet: Path) -> None:
         """As `deploy`, past `motley check`: what is not well formed is refused, and nothing else."""
@@ -189,11 +200,11 @@ def _named(fleet: Fleet) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serving(fleet: Path) -> Iterator[Nodes]:
+def serving(fleet: Path, declare: Callable[[Nodes, Path], None] = Nodes.deploy) -> Iterator[Nodes]:
     """The nodes of a fleet, and all of it ready on them."""
     nodes = Nodes(fleet)
     try:
-        nodes.deploy(fleet)
+        declare(nodes, fleet)
         nodes.until_ready(fleet)
         yield nodes
     finally:

@@ -9,10 +9,20 @@ from dataclasses import dataclass
 
 import httpx2
 
+from tests.browser.chromium import browsing
 from tests.ray.faults import caller
 from tests.running import Running
 
 VICTIM = "all-minilm-l6-v2"
+# Every look that a card of the console has, one after the other: state, why, the colour of its edge.
+LOOKS = """card => {
+    const why = () => card.querySelector(".why")?.innerText ?? "";
+    const now = () => [card.dataset.state, why(), getComputedStyle(card).borderLeftColor];
+    const looks = window.looks = [now()];
+    const note = () => String(looks.at(-1)) === String(now()) || looks.push(now());
+    const all = {attributes: true, subtree: true, childList: true, characterData: true};
+    new MutationObserver(note).observe(card, all);
+}"""
 
 
 @dataclass(frozen=True)
@@ -101,4 +111,26 @@ def go_on_and_come_back(motley: Running, client: httpx2.Client) -> None:
     assert back <= load_seconds + 15
     assert len(seen) >= 9
     assert {answer.status_code for answer in seen} == {200}
+    assert motley.replica(VICTIM)["pid"] != pid
+
+
+def test_the_console_shows_it(motley: Running) -> None:
+    """Red with the reason, and ready again: what was on the page, whole, by its own record."""
+    pid = motley.replica(VICTIM)["pid"]
+    with browsing() as browser:
+        page = browser.new_page()
+        page.goto(f"{motley.url}/#/fleet")
+        card = page.get_by_label(f"model {VICTIM}")
+        card.locator("header .badge.ready").wait_for()
+        card.evaluate(LOOKS)
+        os.kill(pid, signal.SIGKILL)
+        page.wait_for_function("() => looks.some(([state]) => state === 'down')", timeout=30_000)
+        page.wait_for_function("() => looks.at(-1)[0] === 'ready'", timeout=120_000)
+        looks = page.evaluate("() => looks")
+    print("\n" + "\n".join(f"{state:<8} {edge:<22} {why}" for state, why, edge in looks))
+    (_, _, well), *between, (last, _, edge) = looks
+    red = next(look for look in between if look[0] == "down")
+    assert red[1]
+    assert red[2] != well
+    assert (last, edge) == ("ready", well)
     assert motley.replica(VICTIM)["pid"] != pid

@@ -4,18 +4,22 @@ had in hand breaks."""
 import os
 import re
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
+from backends.serve.janitor import MARK
 from tests.ray.faults import caller
 from tests.running import Running
 
@@ -44,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def two(folder: Path) -> Iterator[Running]:
-    running = Running(fleet(folder, 2))
+    running = Running(fleet(folder, 2), usage_url=f"sqlite:///{folder}/usage.db")
     until_doors(running, 2)
     yield running
     running.stop()
@@ -116,6 +120,36 @@ class Load:
                 time.sleep(0.02)
 
 
+def test_what_both_counted_is_what_was_sent(two: Running) -> None:
+    """Wherever a scrape comes to. Each request on a connection of its own, so that both get some."""
+    sent = 40
+    for _ in range(sent):
+        assert httpx2.post(f"{two.url}{CHAT}", json=body("!words 1"), timeout=60).status_code == 200
+    for _ in range(4):
+        series = counted(two.url, "motley_requests_total")
+        assert len({labels["door"] for labels, _ in series}) == 2
+        assert sum(value for _, value in series) == sent
+
+
+def counted(url: str, name: str) -> list[tuple[dict[str, str], float]]:
+    """Labels and values of a metric, as Prometheus reads them."""
+    text = httpx2.get(f"{url}/metrics", timeout=60).raise_for_status().text
+    families = text_string_to_metric_families(text)
+    return [(one.labels, one.value) for family in families for one in family.samples if one.name == name]
+
+
+def test_the_log_of_the_replica_has_the_requests_id(two: Running) -> None:
+    """In the cluster's folder, with what the engine failed of."""
+    answer = httpx2.post(
+        f"{two.url}{CHAT}", json=body("!bug"), headers={"x-request-id": "look-for-me"}, timeout=60
+    )
+    assert (answer.status_code, answer.headers["x-request-id"]) == (502, "look-for-me")
+    home = Path(psutil.Process(min(doors(two))).environ()[MARK])
+    logs = [file.read_text() for file in home.glob("session_latest/logs/worker-*.err")]
+    (told,) = (log for log in logs if "backends.host [look-for-me]" in log)
+    assert "Traceback" in told.partition("[look-for-me]")[2]
+
+
 def test_one_is_taken_away_and_another_comes(two: Running, folder: Path) -> None:
     with Load(two.url).running() as load:
         two.deploy(fleet(folder, 1))
@@ -144,3 +178,23 @@ def test_one_is_killed(two: Running, number: signal.Signals) -> None:
     assert len(broken) <= SHORT * 2
     assert set(load.short[killed + SHORT * 4 :]) == {200}
     until_doors(two, 2, without=victim)
+
+
+def test_no_usage_is_lost_at_the_end(two: Running, folder: Path) -> None:
+    """What came last was in the doors' memory when they were told to end. Nothing comes after this test."""
+
+    def booked() -> int:
+        with closing(sqlite3.connect(folder / "usage.db")) as database:
+            return int(database.execute("select coalesce(sum(requests), 0) from motley_usage").fetchone()[0])
+
+    time.sleep(2)  # what came before is written
+    before, sent = booked(), 0
+    with caller() as client:
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            assert client.post(f"{two.url}{CHAT}", json=body("!words 1")).status_code == 200
+            sent += 1
+    in_memory = before + sent - booked()
+    assert two.stop(signal.SIGTERM) == 0
+    print(f"\n{in_memory} of {sent} were not written yet")
+    assert booked() == before + sent

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from backends.fleet.load import load
+from tests.clients import programs
 from tests.ray.nodes import Nodes, serving
 from tests.running import MOTLEY, ROOT
 
@@ -23,7 +24,7 @@ SENTENCE = "I would like to order a cup of coffee please."
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
-    with serving(FLEET) as nodes:
+    with serving(FLEET, Nodes.put) as nodes:
         yield nodes
 
 
@@ -123,6 +124,32 @@ def test_every_share_is_granted_by_ray_and_in_the_ledger(nodes: Nodes) -> None:
     }  # fmt: skip
     metrics = httpx2.get(f"{nodes.url}/metrics", timeout=60).text
     assert 'motley_replica_memory_bytes{app="xtts-v2--main",node="elminster",of="granted"' in metrics
+
+
+def test_what_is_rendered_runs_as_it_is(nodes: Nodes) -> None:
+    """All of it was declared by REST, as KubeRay does it."""
+    rendered = subprocess.run(
+        [MOTLEY, "render", FLEET], cwd=ROOT, capture_output=True, check=True, timeout=120
+    )
+    names = {one["name"] for one in yaml.safe_load(rendered.stdout)["applications"]}
+    told = httpx2.get(f"{nodes.dashboard}/api/serve/applications/", timeout=60).json()["applications"]
+    assert {name: one["status"] for name, one in told.items()} == dict.fromkeys(names, "RUNNING")
+
+
+def test_kserves_clients_are_answered(nodes: Nodes) -> None:
+    """Triton's, and those that know a predictor's name, through the one port."""
+    asked = {"url": nodes.url, "key": "none", "model": "llama-3.3-70b", "vectors_model": "bge-large-en-v1.5"}
+    triton = programs.told("with_triton.py", "chat", "embed", **asked)
+    assert "Tokyo" in triton["chat"]["prompt"][0]
+    assert triton["embed"]["shape"] == [3, 384]
+    hello = {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 4}
+    bodies = {"llm": ("chat/completions", hello), "embeddings": ("embeddings", {"input": "a cat"})}
+    for name, (path, body) in bodies.items():
+        predictor = {"host": f"{name}-predictor.ai-ml.svc.cluster.local"}
+        by_host = httpx2.post(f"{nodes.url}/v1/{path}", json=body, headers=predictor, timeout=60)
+        by_path = httpx2.post(f"{nodes.url}/{name}/v1/{path}", json=body, timeout=60)
+        assert (by_host.status_code, by_path.status_code) == (200, 200), by_host.text
+        assert by_host.headers["x-motley-engine"] == by_path.headers["x-motley-engine"]
 
 
 def test_the_cluster_is_what_the_fleet_says(nodes: Nodes) -> None:

@@ -1,14 +1,19 @@
 """What a person sees who starts Motley: the embedded fleet, five verbs, nothing downloaded."""
 
 import re
+import socket
 import subprocess
 from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import openai
 import pytest
 
 from tests.running import MOTLEY, ROOT, Running
+from tests.servers import until
 
 VERBS = ("chat", "transcribe", "speak", "embed", "rerank")
 # Key words that survive the voice, the encoding and the recogniser; others come and go.
@@ -16,6 +21,14 @@ SAFE = {
     "I would like to order a cup of coffee please.": {"order", "cup", "coffee", "please"},
     "Our company will release the new product next week.": {"company", "release", "product", "week"},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def slow(motley: Running) -> Iterator[socket.socket]:
+    """Says half a head at the beginning, and no more."""
+    with socket.create_connection(("127.0.0.1", motley.port), timeout=60) as one:
+        one.sendall(b"GET /health HTTP/1.1\r\nhost: local")
+        yield one
 
 
 def test_a_line_per_model_and_where_the_seconds_went(motley: Running) -> None:
@@ -101,6 +114,49 @@ def test_it_stays_within_two_and_a_half_gigabytes(motley: Running) -> None:
     assert sum(shares) < 2.5 * 2**30
 
 
+# All of them one door, with one guard: what callers reach, the door's process behind it, and Serve's own
+# proxy, through which HAProxy goes to that process where it knows of no other way.
+DOORS = ("haproxy", "ray::ServeReplica:door:Door", "ray::ProxyActor")
+ASKED = '{"model": "llm", "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 1}'
+CHAT = "POST /v1/chat/completions HTTP/1.1\r\ncontent-type: application/json"
+MODELS = "GET /v1/models HTTP/1.1"
+
+
+def test_all_sockets_are_on_loopback_and_only_the_doors_answer(motley: Running) -> None:
+    """Of the whole process tree."""
+    found = motley.listening()
+    for (address, port), name in sorted(found.items()):
+        print(f"{address}:{port:<6} {name[:100]}")
+    assert {address for address, _ in found} == {"127.0.0.1"}
+    ports = {port: name for (_, port), name in found.items()}
+    until(lambda: infers(motley.port))  # HAProxy may take a busy door for one that is gone, for a moment
+    with ThreadPoolExecutor(len(ports)) as pool:  # those that speak otherwise keep us waiting
+        answering = {port for port, it_does in zip(ports, pool.map(infers, ports), strict=True) if it_does}
+    assert [ports[port] for port in answering if not any(door in ports[port] for door in DOORS)] == []
+
+
+def infers(port: int) -> bool:
+    """Whether it answers a question, or says who would."""
+    asked = f"{CHAT}\r\ncontent-length: {len(ASKED)}\r\nhost: localhost\r\nconnection: close\r\n\r\n{ASKED}"
+    listed = f"{MODELS}\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    models = told(port, listed)
+    if not models.startswith(b"HTTP/"):
+        return False
+    # Ray's agent names them, too, among its metrics.
+    known = b"motley-demo-chat" in models and b"application/json" in models
+    return known or b"choices" in told(port, asked)
+
+
+def told(port: int, text: str) -> bytes:
+    answer = b""
+    # What speaks another protocol says nothing, or goes away.
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=20) as one:
+        one.sendall(text.encode())
+        while piece := one.recv(65536):
+            answer += piece
+    return answer
+
+
 SPEAK = """
 import sys, openai
 sdk = openai.OpenAI(base_url=sys.argv[1], api_key="none")
@@ -151,3 +207,11 @@ def test_chat_answers_and_streams(sdk: openai.OpenAI) -> None:
     assert "Tokyo" in (whole.choices[0].message.content or "")
     assert "".join(pieces) == whole.choices[0].message.content
     assert len(pieces) > 3
+
+
+def test_a_head_that_comes_slowly_is_ended(slow: socket.socket) -> None:
+    """Its fifteen seconds have passed while the other tests ran."""
+    told = b""
+    while piece := slow.recv(4096):
+        told += piece
+    assert told.startswith(b"HTTP/1.1 408 ")

@@ -63,5 +63,5 @@ def gone(pid: int) -> bool:
     """Not running: unknown to the kernel, or only waiting to be reaped."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # before it was opened, or after
         return True

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 import numpy as np
+import openai
 import pytest
 
 from app.formats.audio import FORMATS, Format, encode_whole
@@ -40,6 +41,16 @@ def idle(behind: Behind, within: float = 20) -> bool:
     while behind.engine.busy and time.monotonic() < deadline:
         time.sleep(0.02)
     return not behind.engine.busy
+
+
+def test_the_sdk_gets_sound_and_events(behind: Behind) -> None:
+    asked: dict[str, Any] = {"model": "tts-1", "voice": "alloy", "input": "Hello there."}
+    url = f"{behind.base_url}/v1"
+    with openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=120) as sdk:
+        sound = sdk.audio.speech.create(**asked, response_format="wav").content
+        told = sdk.audio.speech.create(**asked, response_format="pcm", stream_format="sse").text
+    assert decoded(sound, "wav").rate == 24_000
+    assert told.rstrip().rpartition("data: ")[2].startswith('{"type":"speech.audio.done"')
 
 
 @pytest.mark.parametrize("voice", ["alloy", "Ana Florence", "craig gutsy"])

@@ -5,11 +5,12 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from app.telemetry.logs import JsonLines, WithRequestId
+from app.telemetry.logs import JsonLines, Lines, WithRequestId
 from app.telemetry.visit import request_id
 
 from .conftest import Enter, fleet
@@ -17,18 +18,19 @@ from .conftest import Enter, fleet
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture
-def lines() -> io.StringIO:
-    """What the root logger writes during a test."""
+@pytest.fixture(params=[True, False], ids=["alone", "beside others"])
+def lines(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
+    """What is written during a test. Where this handler is alone, the access log goes past `logging`."""
     written = io.StringIO()
-    handler = logging.StreamHandler(written)
+    handler = Lines(written)
     handler.setFormatter(JsonLines())
     handler.addFilter(WithRequestId())
     root, level = logging.getLogger(), logging.getLogger().level
-    root.addHandler(handler)
+    before = root.handlers[:]
+    root.handlers[:] = [handler] if request.param else [*before, handler]
     root.setLevel("INFO")
     yield written
-    root.removeHandler(handler)
+    root.handlers[:] = before
     root.setLevel(level)
 
 

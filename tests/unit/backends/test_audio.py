@@ -6,6 +6,7 @@ import itertools
 import math
 import os
 import struct
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import av
 import pytest
 
 from backends.audio import windows
+from backends.contract.audio import Spooled
 from backends.contract.errors import MediaTooLong, MediaUnsupported
 
 SECONDS = 3
@@ -173,6 +175,14 @@ def test_holds_no_more_than_it_must() -> None:
             most = max(most, _resident() - before)
     assert heard == 1_200 * 32_000
     assert most < 10_000_000
+
+
+def test_a_file_is_decoded_as_its_bytes_are() -> None:
+    data = recording("flac", "flac")
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        assert list(windows(Spooled(file, len(data)))) == list(windows(data))
 
 
 def _resident() -> int:

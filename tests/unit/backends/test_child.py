@@ -7,19 +7,23 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import tracemalloc
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from backends.child import Group, Pool
+from backends.contract.audio import Spooled
 from backends.contract.errors import InvalidRequest, ModelDown
 
 TOY = """
-import os, sys, time
+import os, resource, sys, time
+from backends.contract.audio import opened
 from backends.contract.errors import InvalidRequest
 
 class Toy:
@@ -31,7 +35,10 @@ class Toy:
         os.write(1, b"and one that writes to the descriptor")
         for number in range(fields["to"]):
             time.sleep(fields.get("pause", 0))
-            yield {"number": number, "pid": os.getpid(), **self.options}, data * number
+            yield {"number": number, "pid": os.getpid(), **self.options}, opened(data).read() * number
+
+    def most(self, fields, data):
+        yield {"bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}, b""
 
     def refuse(self, fields, data):
         yield None
@@ -77,7 +84,7 @@ async def pool(toy: str) -> AsyncGenerator[Pool, None]:
     await pool.close()
 
 
-async def gather(pool: Pool, method: str, **fields: float) -> list[tuple[dict[str, object], bytes]]:
+async def gather(pool: Pool, method: str, **fields: float) -> list[tuple[dict[str, Any], bytes]]:
     return [item async for item in pool.stream(method, fields, b"ab")]
 
 
@@ -120,6 +127,23 @@ async def test_large_data_crosses_both_ways(pool: Pool) -> None:
     data = os.urandom(5_000_000)
     items = [item async for item in pool.stream("count", {"to": 3}, data)]
     assert items[2][1] == data * 2
+
+
+async def test_data_in_a_file_crosses_like_other(pool: Pool) -> None:
+    data = os.urandom(5_000_000)
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        items = [item async for item in pool.stream("count", {"to": 2}, Spooled(file, len(data)))]
+    assert items[1][1] == data
+
+
+async def test_large_data_is_not_held_by_a_worker(pool: Pool) -> None:
+    """Beyond what it holds of a small one. (Python alone grows by some MB now and then.)"""
+    await gather(pool, "most")
+    ((before, _),) = await gather(pool, "most")
+    [(after, _)] = [item async for item in pool.stream("most", {}, os.urandom(40_000_000))]
+    assert after["bytes"] - before["bytes"] < 20_000_000
 
 
 async def test_large_data_is_not_held_again_to_be_sent(pool: Pool) -> None:

@@ -17,8 +17,9 @@ from backends.contract.errors import (
     Overloaded,
     SampleNeeded,
 )
+from backends.contract.results import ChatChunk
 from backends.contract.state import Footprint
-from backends.contract.tasks import ChatTask, Sample, SpeakTask
+from backends.contract.tasks import ChatTask, EmbedTask, Sample, SpeakTask
 from backends.engines.fake import Fake
 from backends.host import Host, coalesce
 
@@ -344,3 +345,82 @@ async def test_an_option_is_taken_by_the_next_task() -> None:
 def running(host: Host) -> tuple[int, int]:
     (replica,) = host.state("here", 1).replicas
     return replica.ongoing, replica.queued
+
+
+class Stubborn:
+    """Takes its time to stop: `stop` is set when it may. Answers what is called when `ready` is set."""
+
+    surfaces = ("chat",)
+
+    def __init__(self) -> None:
+        self.busy, self.stop = 0, asyncio.Event()
+
+    async def load(self, progress: Any) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+    async def chat(self, task: ChatTask) -> AsyncGenerator[ChatChunk, None]:
+        self.busy += 1
+        try:
+            yield ChatChunk(b"x", 1)
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            self.busy -= 1
+
+    async def embed(self, task: EmbedTask) -> None:
+        self.busy += 1
+        self.rest = asyncio.create_task(self._rest())
+        await asyncio.shield(self.rest)
+
+    async def _rest(self) -> None:
+        await self.stop.wait()
+        self.busy -= 1
+
+
+async def test_what_an_engine_does_for_nobody_is_counted() -> None:
+    engine = Stubborn()
+    host = Host(engine, share=GpuShare(0.5, "nvidia", 1 << 30))  # type: ignore[arg-type]
+    await host.load()
+    stream = host.stream(ChatTask("a", {"messages": []}))
+    await anext(stream)
+    assert host.tally.wasted_s == 0
+    await stream.aclose()
+    assert host.tally.wasted_s >= 0.049
+    assert host.tally.engine_s >= host.tally.wasted_s
+
+    before = host.tally.wasted_s
+    asked = asyncio.create_task(host.call(EmbedTask("b", ("x",))))
+    while not engine.busy:
+        await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.wait({asked})  # at once, but the engine goes on
+    while host.tally.wasted_s == before:
+        await asyncio.sleep(0.01)
+    engine.stop.set()
+    while host._after is not None and not host._after.done():
+        await asyncio.sleep(0.01)
+    at = host.tally.wasted_s
+    await asyncio.sleep(0.1)
+    assert host.tally.wasted_s == at
+    assert sum(host.tally.waits) == 2
+    assert host.tally.share == 0.5
+    await host.close()
+
+
+async def test_waits_for_a_place_are_counted() -> None:
+    engine = Stubborn()
+    host = Host(engine, max_ongoing=1)  # type: ignore[arg-type]
+    await host.load()
+    first, second = (asyncio.create_task(host.call(EmbedTask(name, ("x",)))) for name in "ab")
+    while not engine.busy:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.03)
+    engine.stop.set()
+    await asyncio.gather(first, second)
+    assert host.tally.waits[0] == 1
+    assert sum(host.tally.waits[2:]) == 1  # longer than 10 ms
+    assert host.tally.waited_s >= 0.029

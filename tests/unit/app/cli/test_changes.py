@@ -149,6 +149,28 @@ def test_deploy_says_what_becomes_of_each(dashboard: Dashboard, tmp_path: Path) 
     assert motley(dashboard, "deploy", file, "--dry-run").stdout == "unchanged  4 variants\n"
 
 
+def test_a_deploy_for_programs(dashboard: Dashboard, tmp_path: Path) -> None:
+    def told(*arguments: str) -> dict[str, Any]:
+        done = motley(dashboard, "deploy", file, "--json", *arguments)
+        answer: dict[str, Any] = json.loads(done.stdout)
+        assert (done.exit_code == 0) == (answer["outcome"] != "failed"), done.stderr
+        return answer
+
+    file = written(tmp_path, ab={"traffic": {"stable": 80, "canary": 20}}, more={"task": "chat", **FAKE})
+    planned = told("--dry-run")
+    assert (planned["outcome"], dashboard.puts) == ("planned", [])
+    added = {"app": "more--main", "who": "more", "fate": "added", "why": [], "gap": False}
+    assert [step for step in planned["steps"] if step["fate"] != "unchanged"] == [added]
+    assert planned["doors"] == ["ab: traffic stable 90 %, canary 10 % → stable 80 %, canary 20 %"]
+    assert told() == {**planned, "outcome": "deployed"}
+    assert told("--no-wait")["outcome"] == "accepted"
+    dashboard.fails = lambda application: "broken" in str(application)
+    file = written(
+        tmp_path, ab={"variants": {"stable": FAKE, "canary": {**FAKE, "source": "builtin://broken"}}}
+    )
+    assert told()["outcome"] == "failed"
+
+
 def test_a_deploy_keeps_the_way_back(dashboard: Dashboard, tmp_path: Path) -> None:
     motley(dashboard, "traffic", "ab", "stable=50", "canary=50")
     done = motley(dashboard, "deploy", written(tmp_path))

@@ -181,3 +181,29 @@ def test_rendered_yaml_is_the_config(app: typer.Typer) -> None:
     ran = CliRunner().invoke(app, ["render", str(FLEET), "--port", "8123"])
     assert ran.exit_code == 0, ran.output
     assert yaml.safe_load(ran.stdout) == serve_config(load(FLEET), port=8123)
+
+
+def test_several_doors_must_share_what_they_count(
+    app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several, one = tmp_path / "several.yaml", tmp_path / "one.yaml"
+    one.write_text(BAD.replace("tts", "speak"))
+    several.write_text(one.read_text() + "door: {replicas: 2}\n")
+
+    def said(fleet: Path, **settings: str) -> str:
+        env = {f"MOTLEY_{name.upper()}": value for name, value in settings.items()}
+        ran = CliRunner().invoke(app, ["check", str(fleet)], env=env)
+        assert (ran.exit_code == 0) == ran.stdout.endswith("ok\n")
+        return ran.output
+
+    monkeypatch.chdir(tmp_path)  # no .env there
+    keys = {"keys_file": "/keys.json"}
+    assert said(several).endswith("ok\n")  # nothing known
+    assert "2 doors would count the limits of keys for itself (set MOTLEY_LIMITS_URL" in said(several, **keys)
+    assert said(several, **keys, limits_url="redis://host").endswith("ok\n")
+    assert "an SQLite file is on one" in said(several, usage_url="sqlite:////var/usage.db")
+    assert said(several, usage_url="postgresql://host/usage").endswith("ok\n")
+    assert said(one, **keys, usage_url="sqlite:////var/usage.db").endswith("ok\n")
+    wrong = said(several, usage_url="mysql://ann:secret@host")
+    assert "MOTLEY_USAGE_URL: Value error, must be" in wrong
+    assert "secret" not in wrong

@@ -52,7 +52,8 @@ def test_the_life_of_a_key(file: Path) -> None:
     assert new != plain
     assert {keyring.whose(text).key for text in (plain, new)} == {key["id"]}
 
-    assert motley("keys", "revoke", key["id"]).exit_code == 0
+    revoked = json.loads(motley("keys", "revoke", key["id"], "--json").stdout)
+    assert (revoked["id"], revoked["state"], "key" in revoked) == (key["id"], "revoked", False)
     keyring.refresh()
     for text in (plain, new):
         with pytest.raises(Unauthenticated):

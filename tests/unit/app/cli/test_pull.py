@@ -11,6 +11,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from app.cli import main
+from app.cli.pull import Lines
 from tests.unit.backends.sources.served import COMMIT, repository, serving
 
 GUIDE = (Path(__file__).parents[4] / "docs" / "sources.md").read_text()
@@ -86,3 +87,18 @@ def test_the_commands_of_the_guide(command: str, fleet: Path) -> None:
 def test_the_guides_fleet_is_a_fleet(tmp_path: Path) -> None:
     (tmp_path / "fleet.yaml").write_text(FLEET)
     assert run("check", str(tmp_path / "fleet.yaml")).exit_code == 0
+
+
+def test_a_log_gets_a_line_now_and_then() -> None:
+    """A pod that waits for its models has no terminal: `kubectl logs` shows how far they are."""
+    said: list[str] = []
+    now = [0.0]
+    lines = Lines("llama", said.append, lambda: now[0])
+    for second, have in enumerate(range(0, 26_000, 1000)):
+        now[0] = second
+        lines(have, 100_000)
+    assert said == [
+        "llama: fetching, 0 B of 100 KB",
+        "llama: fetching, 10 KB of 100 KB, 90 s left",
+        "llama: fetching, 20 KB of 100 KB, 80 s left",
+    ]

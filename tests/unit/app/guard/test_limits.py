@@ -2,30 +2,28 @@
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 from app.catalogue import Target
-from app.guard.limited import spent
+from app.guard.limited import Limited
 from app.guard.limits import Limit, Limiter, Limits, Standing, span, told
-from app.telemetry.visit import Visit
-from backends.contract.errors import RateLimited
-from backends.contract.results import Usage
+from app.guard.scopes import ALL, Caller
+from app.telemetry.visit import KEY, Visit
+from backends.contract.errors import ClientGone, RateLimited
 
 
 async def ask(limiter: Limiter, limits: Limits, key: str = "a", **used: float) -> dict[str, str]:
     headers: dict[str, str] = {}
-    async with limiter.admitted(key, limits, headers):
-        await limiter.charge(key, limits, used)  # type: ignore[arg-type]
+    await limiter.enter(key, limits, headers)
+    await limiter.leave(key, limits, used)  # type: ignore[arg-type]
     return headers
 
 
 async def refused(limiter: Limiter, limits: Limits, key: str = "a") -> RateLimited:
-    headers: dict[str, str] = {}
     with pytest.raises(RateLimited) as caught:
-        async with limiter.admitted(key, limits, headers):
-            raise AssertionError("it was admitted")
+        await limiter.enter(key, limits, {})
     assert (caught.value.status, caught.value.code) == (429, "rate_limit_exceeded")
     return caught.value
 
@@ -80,15 +78,16 @@ async def test_what_a_short_window_refuses_does_not_count_in_a_long_one() -> Non
 
 async def test_several_at_a_time() -> None:
     limiter, limits = Limiter(), Limits.parsed({"concurrency": 2})
-    async with AsyncExitStack() as stack:
-        for _ in range(2):
-            await stack.enter_async_context(limiter.admitted("a", limits, {}))
-        assert (await refused(limiter, limits)).retry_after == 1
-        await ask(limiter, limits, "b")
+    for _ in range(2):
+        await limiter.enter("a", limits, {})
+    assert (await refused(limiter, limits)).retry_after == 1
+    await ask(limiter, limits, "b")
+    await limiter.leave("a", limits, {})
     await ask(limiter, limits)
-    with pytest.raises(ZeroDivisionError):
-        async with limiter.admitted("a", limits, {}):
-            raise ZeroDivisionError
+    await limiter.leave("a", limits, {})
+    used_up = Limits.parsed({"concurrency": 2, "requests/day": 1})
+    await ask(limiter, used_up)
+    assert "1 requests per day" in (await refused(limiter, used_up)).message
     assert not limiter._running
 
 
@@ -111,13 +110,31 @@ def test_the_headers_tell_of_what_ends_first() -> None:
     assert [span(seconds) for seconds in (0, 0.2, 59.2, 61, 3600)] == ["0s", "1s", "1m0s", "1m1s", "1h0m0s"]
 
 
-def test_whoever_leaves_is_charged_for_what_there_was() -> None:
-    target = Target("a--main", "a", "main", "fake", "chat", 1)
-    whole = Visit("1", target=target, usage=Usage(10, 5), tokens=5)
-    assert spent(whole, 4000)["tokens"] == 15
-    left = Visit("2", target=target, tokens=5, cut="client")
-    assert spent(left, 400)["tokens"] == 105
-    early = Visit("3", target=target, code="client_closed_request")
-    assert spent(early, 400)["tokens"] == 100
-    failed = Visit("4", target=target, code="engine_failed")
-    assert spent(failed, 400)["tokens"] == 0
+async def test_a_budget_of_gpus_takes_small_coins() -> None:
+    limiter, limits = Limiter(), Limits.parsed({"gpu_seconds/day": 2})
+    for _ in range(6):
+        headers = await ask(limiter, limits, gpu_seconds=0.25)
+    assert headers["x-ratelimit-limit-gpu-seconds"] == "2"
+    assert headers["x-ratelimit-remaining-gpu-seconds"] == "1"  # 0.75 of it, when that was asked
+    await ask(limiter, limits, gpu_seconds=0.3)
+    await ask(limiter, limits, gpu_seconds=0.25)
+    assert "2 gpu seconds per day" in (await refused(limiter, limits)).message
+
+
+async def test_whoever_leaves_before_the_first_token_is_charged() -> None:
+    limiter, limits = Limiter(), Limits.parsed({"tokens/day": 100})
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        visit = Visit.of(scope)
+        visit.target = Target("a--main", "a", "main", "fake", "chat", 1)
+        raise ClientGone("the client closed the connection")
+
+    visit = Visit("1", caller=Caller("a", "ann", ALL, limits))
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", KEY: visit}
+    with pytest.raises(ClientGone):
+        await Limited(slow, limiter)({**scope, "headers": [(b"content-length", b"400")]}, nothing, nothing)
+    assert "100 tokens per day" in (await refused(limiter, limits)).message
+
+
+async def nothing(*_: object) -> Message:
+    raise AssertionError

@@ -44,6 +44,31 @@ def test_cve_2025_62593_a_strangers_page_in_the_browser(headers: dict[str, str],
     Visitors(all_in=True).must_be_fine(Headers(headers))
 
 
+IN_CLUSTER = [
+    "llm-predictor.ai-ml", "llm-predictor.ai-ml:8000", "llm-predictor.ai-ml.svc", "llm-predictor.team2",
+    "llm-predictor.default.svc", "llm-predictor.default.svc.cluster.local",
+    "llm-predictor.ai-ml.svc.cluster.local.",
+]  # fmt: skip
+OWNABLE = [
+    "llm-predictor.ai", "llm-predictor.default", "llm-predictor.xn--p1ai", "llm-predictor.evil.example",
+    "llm-predictor.svc.evil.example", "llm-predictor.ai-ml.svc.evil.example", "llm-predictor.ai-ml.evil.svc",
+    "llm-predictor.", "llm-predictor.[",
+]  # fmt: skip
+
+
+def test_a_predictor_of_the_fleet_in_a_cluster() -> None:
+    """No page of a stranger's has such a host: none of these can be bought."""
+    for host in IN_CLUSTER:
+        Visitors().must_be_fine(Headers({"host": host}), predictor=True)
+        with pytest.raises(Forbidden):
+            Visitors().must_be_fine(Headers({"host": host}))
+        with pytest.raises(Forbidden):
+            Visitors().must_be_fine(Headers({"host": host, "origin": "https://evil.example"}), predictor=True)
+    for host in OWNABLE:
+        with pytest.raises(Forbidden):
+            Visitors().must_be_fine(Headers({"host": host}), predictor=True)
+
+
 @pytest.mark.parametrize(
     "host", ["0.0.0.0", "::", "192.168.1.2", "gpu-box", "motley.example.com", "::ffff:1.2.3.4"]
 )

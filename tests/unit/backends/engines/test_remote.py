@@ -6,6 +6,8 @@ import base64
 import email
 import json
 import logging
+import os
+import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
@@ -14,6 +16,7 @@ import httpx
 import pytest
 import respx
 
+from backends.contract.audio import Spooled
 from backends.contract.engine import Chats, Embeds, GpuShare, ModelRef, Reranks, Speaks, Transcribes
 from backends.contract.errors import (
     ContextExceeded,
@@ -633,6 +636,23 @@ async def test_a_file_has_the_name_of_its_kind(
     respx_mock.post(HEAR).respond(json={"text": ""})
     await everything((await make()).transcribe(TranscribeTask("r", audio)))
     assert f'filename="audio.{name}"'.encode() in respx_mock.calls.last.request.content
+
+
+async def test_a_large_file_is_sent_as_it_lies(make: Make, respx_mock: respx.MockRouter) -> None:
+    """Twice: such a server wants another format than the one that was asked for first."""
+    asked = respx_mock.post(HEAR)
+    wanted = {"message": "no verbose_json", "param": "response_format", "code": "unsupported_value"}
+    refused = httpx.Response(400, json={"error": wanted})
+    asked.side_effect = [refused, httpx.Response(200, json={"text": "Hello"})]
+    data = b"fLaC" + os.urandom(3_000_000)
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        await everything((await make()).transcribe(TranscribeTask("r", Spooled(file, len(data)))))
+    assert len(asked.calls) == 2
+    for call in asked.calls:
+        assert b'filename="audio.flac"' in call.request.content
+        assert data in call.request.content
 
 
 async def test_speech(make: Make, respx_mock: respx.MockRouter) -> None:

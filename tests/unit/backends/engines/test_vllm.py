@@ -106,6 +106,13 @@ async def test_what_vllm_would_ignore_is_refused(vllm: Vllm) -> None:
     assert refused.value.param == "messages[0].content[0].image_url"
 
 
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**300])
+async def test_a_number_too_large_is_the_callers(vllm: Vllm, number: int) -> None:
+    """Not a failure of the engine's: the door's parser reads any number."""
+    with pytest.raises(InvalidRequest, match="too large"):
+        await answer(vllm, "hello", seed=number)
+
+
 async def test_refusals_of_vllm_are_ours(vllm: Vllm) -> None:
     with pytest.raises(ContextExceeded) as long:
         await answer(vllm, "x" * 5000, stream=True)

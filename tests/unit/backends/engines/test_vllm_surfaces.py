@@ -63,6 +63,60 @@ def read(chunks: list[ChatChunk]) -> list[tuple[str, Any]]:
     return told
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def seeing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Vllm]:
+    """One that takes images."""
+    folder: Path = tmp_path_factory.mktemp("seeing")
+    (folder / "config.json").write_text(json.dumps({"vocab_size": 200, "image_token_id": 151}))
+    added = [{"id": 150, "content": "<|im_end|>"}, {"id": 151, "content": "<|image_pad|>"}]
+    (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": added}))
+    one = engine(folder)
+    await one.load(lambda *_: None)
+    yield one
+    await one.close()
+
+
+PAD = "look: <|image_pad|>"
+
+
+@pytest.mark.parametrize(
+    ("surface", "body", "at"),
+    [
+        ("chat", {"messages": [{"role": "user", "content": PAD}]}, "messages[0].content"),
+        (
+            "chat",
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": PAD}]}]},
+            "messages[0].content[0].text",
+        ),
+        (
+            "chat",
+            {"messages": HELLO["chat"]["messages"], "tools": [{"function": {"parameters": {PAD: 1}}}]},
+            "tools[0].function.parameters",
+        ),
+        ("completions", {"prompt": PAD}, "prompt"),
+        ("completions", {"prompt": ["hello", PAD]}, "prompt[1]"),
+        ("completions", {"prompt": [104, 151]}, "prompt[1]"),
+        ("completions", {"prompt": [[104], [151]]}, "prompt[1][0]"),
+        ("responses", {"input": PAD}, "input"),
+    ],
+)
+async def test_cve_2026_44222_no_text_stands_for_an_image(
+    seeing: Vllm, vllm: Vllm, surface: Surface, body: dict[str, Any], at: str
+) -> None:
+    """Defence: `backends/vllm/placeholders.py`."""
+    with pytest.raises(InvalidRequest) as refused:
+        await answer(seeing, surface, **body)
+    assert refused.value.param == at
+    # Of a model that takes none it is text like any other.
+    if "tools" not in body:
+        assert await answer(vllm, surface, **body)
+
+
+async def test_numbers_that_are_no_tokens_pass(seeing: Vllm) -> None:
+    assert await answer(seeing, "completions", prompt=[104, 105], max_tokens=151)
+    assert await answer(seeing, "tokenize", prompt=PAD)
+
+
 # --- completions ---------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from backends.contract.state import ReplicaState, VariantState
-from backends.fleet.live import Node, lacking, on_these, reasons
+from backends.fleet.live import Node, explained, lacking, on_these, reasons
 from backends.fleet.schema import Fleet
 
 ELMINSTER = Node("e", "elminster", 8, 1)
@@ -113,3 +113,15 @@ def test_a_ready_variant_may_lack_a_replica() -> None:
 
 def test_what_is_not_deployed_waits_for_nothing() -> None:
     assert reasons(fleet(a=0.5), [], {}) == {}
+
+
+def test_who_is_down_without_a_word_was_ended() -> None:
+    states = {
+        "a--main": VariantState("down"),
+        "b--main": VariantState("down", message="needs 5 GiB"),
+        "c--main": VariantState("loading"),
+    }
+    told = explained(fleet(a=0.2, b=0.2, c=0.2), [ELMINSTER], states)
+    assert "process ended" in told["a--main"].message
+    assert told["b--main"] == states["b--main"]
+    assert told["c--main"] == states["c--main"]

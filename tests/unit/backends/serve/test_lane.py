@@ -1,12 +1,17 @@
-"""Items that go beside Ray: between two ends of the real socket."""
+"""What goes beside Ray: between two ends of the real socket."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+import os
+import pickle
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
-from backends.serve.lane import Lane, Sending, Ticket
+from backends.contract.audio import Spooled, opened
+from backends.contract.errors import FileNeeded
+from backends.serve.lane import Lane, Sending, Ticket, fetch
 
 
 @pytest.fixture
@@ -102,3 +107,64 @@ async def test_who_leaves_is_noticed(lane: Lane, sending: Towards) -> None:
     lane.done(ticket)
     with pytest.raises(ConnectionError):
         await send_on(replica)
+
+
+UPLOAD = os.urandom(100_000)
+
+
+@pytest.fixture
+def upload() -> Iterator[Spooled]:
+    with tempfile.TemporaryFile() as file:
+        file.write(UPLOAD)
+        file.flush()
+        yield Spooled(file, len(UPLOAD))
+
+
+def crossed(spooled: Spooled) -> Spooled:
+    """What arrives of it at the replica."""
+    there: Spooled = pickle.loads(pickle.dumps(spooled))
+    return there
+
+
+async def test_a_file_is_fetched(lane: Lane, upload: Spooled) -> None:
+    """As often as somebody is asked, and kept when the door has closed its own."""
+    one, another = crossed(upload), crossed(upload)
+    await fetch(one, lane.ticket(upload))
+    await fetch(another, lane.ticket(upload))
+    upload.close()
+    for there in (one, another):
+        assert not os.get_inheritable(there.fileno())
+        with opened(there) as file:
+            assert file.read() == UPLOAD
+        there.close()
+
+
+async def test_a_ticket_fetches_its_own_file_and_items_go_by_it_too(
+    lane: Lane, sending: Towards, upload: Spooled
+) -> None:
+    ticket, there = lane.ticket(upload), crossed(upload)
+    await fetch(there, ticket)
+    there.close()
+    replica = await sending(ticket)
+    await replica.send([1])
+    replica.end()
+    assert await read(lane.items(ticket)) == [1]
+
+
+@pytest.mark.parametrize("wrong", ["number", "over", "closed", "elsewhere"])
+async def test_who_may_not_have_a_file_needs_it_sent(lane: Lane, upload: Spooled, wrong: str) -> None:
+    ticket = lane.ticket(upload)
+    match wrong:
+        case "number":
+            ticket = ticket._replace(file=b"0" * 16)
+        case "over":
+            lane.done(ticket)
+        case "closed":
+            upload.close()
+        case _:
+            ticket = ticket._replace(path="/nowhere/s")
+    there = crossed(upload)
+    with pytest.raises(FileNeeded):
+        await fetch(there, ticket)
+    with pytest.raises(ValueError, match="another process"):
+        opened(there)
