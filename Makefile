@@ -5,11 +5,16 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 NODE   := tests/clients/node/node_modules
-CLIENTS := .venv-clients/ready .venv-cohere/ready $(NODE)/ready
+CONSOLE := console/node_modules
+CLIENTS := .venv-clients/ready .venv-cohere/ready $(NODE)/ready $(CONSOLE)/ready
 FLEET  ?= deploy/fleets/embedded.yaml
 PORT   ?= 8000
+FUZZ   ?= 20000
+MINUTES ?= 30
+SUITES ?= api
+SEED   ?= $(shell date +%s)
 
-.PHONY: help up test test-all test-soak test-vllm test-torch test-xtts check openapi schema chat-fields render bench bench-audio bench-chat bench-fleet bench-vectors lock clean
+.PHONY: help up test test-all test-browser test-deploy test-images test-quickstart test-soak fuzz soak test-vllm test-torch test-xtts check docs openapi schema chat-fields fleet-reference chart cli clients graphs console render bench bench-door bench-chains bench-glass bench-audio bench-chat bench-fleet bench-vectors lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -17,11 +22,23 @@ help: ## show this
 up: $(VENV)/embedded ## install what is missing, then serve FLEET on 127.0.0.1:PORT until Ctrl-C
 	@$(BIN)/motley up $(FLEET) --port $(PORT)
 
-test: $(VENV)/dev $(CLIENTS) ## every suite that a laptop can run, each with its seconds
+test: $(VENV)/dev $(CLIENTS) .tools/ready ## every suite that a laptop can run, each with its seconds
 	@$(BIN)/python tools/suites.py
+
+test-browser: $(VENV)/dev $(CONSOLE)/ready ## the console in the Chromium of this machine
+	@$(BIN)/python tools/suites.py browser
+
+test-deploy: $(VENV)/dev .tools/ready ## the chart, by helm 4 and 3 and kubectl (skipped where they cannot be had)
+	@$(BIN)/python tools/suites.py deploy
+
+test-quickstart: $(VENV)/dev ## the README's first commands, typed into a clean copy (1 GB, minutes)
+	@$(BIN)/python tools/suites.py quickstart
 
 test-soak: $(VENV)/dev ## 200 uploads of 20 MB that play for three seconds: memory stays flat (minutes)
 	@$(BIN)/python tools/suites.py soak
+
+fuzz: $(VENV)/dev ## 20,000 crooked requests at a fleet of fakes, others each time (FUZZ=number, SEED=number)
+	@$(BIN)/python -m pytest -q -s tests/fuzz --timeout 7200 --fuzz $(FUZZ) --fuzz-seed $(SEED)
 
 test-vllm: $(VENV)/dev $(CLIENTS) .venv-vllm/ready ## the suite that runs real vLLM on the CPU (2.5 GB, minutes)
 	@$(BIN)/python tools/suites.py vllm
@@ -32,11 +49,17 @@ test-xtts: $(VENV)/dev .venv-xtts/ready ## the suite that runs real XTTS, tiny a
 test-torch: $(VENV)/dev .venv-torch/ready ## the suite of the engines on torch, on the CPU (2 GB)
 	@$(BIN)/python tools/suites.py torch
 
-test-all: $(VENV)/dev $(CLIENTS) .venv-vllm/ready .venv-torch/ready .venv-xtts/ready ## the same and the heavy ones
+test-images: $(VENV)/dev ## build the images with podman and run them, as root (minutes)
+	@$(BIN)/python tools/suites.py images
+
+test-all: $(VENV)/dev $(CLIENTS) .tools/ready .venv-vllm/ready .venv-torch/ready .venv-xtts/ready ## the same and the heavy ones
 	@$(BIN)/python tools/suites.py --all
 
 check: $(VENV)/dev ## lint, types, import rules, freshness of what is generated
 	@$(BIN)/python tools/suites.py check
+
+docs: $(VENV)/dev .venv-docs/ready ## build the site of the documentation into build/site
+	@$(BIN)/python tools/docs.py .venv-docs/bin/zensical
 
 openapi: $(VENV)/dev ## write docs/openapi/openapi.json
 	@$(BIN)/python tools/openapi.py
@@ -47,11 +70,44 @@ schema: $(VENV)/dev ## write deploy/fleets/fleet.schema.json
 chat-fields: $(VENV)/dev ## write docs/chat-fields.md
 	@$(BIN)/python tools/chat_fields.py
 
+fleet-reference: $(VENV)/dev ## write docs/fleet-reference.md
+	@$(BIN)/python tools/fleet_reference.py
+
+clients: $(VENV)/dev $(CLIENTS) ## run SUITES, write who was answered to docs/compatibility.md (SUITES="api vllm xtts torch")
+	@rm -rf build/record
+	@$(BIN)/python tools/suites.py --record $(SUITES) || true
+	@$(BIN)/python tools/compatibility.py build/record/*.jsonl
+
+graphs: $(VENV)/dev ## draw docs/benchmarks from bench/results
+	@$(BIN)/python tools/graphs.py
+
+console: $(CONSOLE)/ready ## build console/ into app/console (needs Node.js with npm)
+	@cd console && npm run --silent build
+
+cli: $(VENV)/dev ## write docs/cli.md
+	@$(BIN)/python tools/cli.py
+
+chart: $(VENV)/dev ## write what is generated in deploy/helm/motley
+	@$(BIN)/python tools/chart.py
+
 render: $(VENV)/embedded ## print the Serve config of FLEET
 	@$(BIN)/motley render $(FLEET)
 
-bench: $(VENV)/dev ## measure, with the direct call beside us
+soak: $(VENV)/dev ## a door at its limit, a fifth of its callers leaving: nothing may grow (MINUTES=30)
+	@$(BIN)/python -m bench.soak --minutes $(MINUTES)
+
+# Each by its own name, as below, so that what one of them lacks stops no other.
+bench: $(VENV)/dev ## all that follow, and graphs of what they found (hours; figures go to bench/results)
+	@MAKE="$(MAKE)" $(BIN)/python -m bench; $(BIN)/python tools/graphs.py
+
+bench-door: $(VENV)/dev ## the engines asked directly, through the door alone, and on Ray
 	@$(BIN)/python bench/door.py
+
+bench-chains: $(VENV)/dev ## what chains cost the door
+	@$(BIN)/python bench/door.py chains 100
+
+bench-glass: $(VENV)/dev ## what keys, limits, metrics, logs and usage cost the door
+	@$(BIN)/python bench/door.py glass 100
 
 bench-audio: $(VENV)/dev .venv-wyoming/ready ## hearing and speaking beside the libraries and wyoming-faster-whisper (0.5 GB)
 	@OMP_WAIT_POLICY=passive $(BIN)/python -m bench.audio
@@ -73,8 +129,8 @@ lock: $(VENV)/dev ## pin and hash every package anew
 	@UV=$(BIN)/uv sh tools/lock.sh
 
 clean: ## remove what was installed and built
-	rm -rf .venv .venv-clients .venv-cohere .venv-vllm .venv-torch .venv-xtts .venv-litellm .venv-infinity .venv-wyoming $(NODE) build *.egg-info
-	rm -rf .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-clients .venv-cohere .venv-docs .venv-vllm .venv-torch .venv-xtts .venv-litellm .venv-infinity .venv-wyoming .tools $(NODE) $(CONSOLE) build *.egg-info
+	rm -rf .cache .pytest_cache .mypy_cache .ruff_cache
 
 # A lock is installed whole and without looking for dependencies: nothing heavier slips in.
 # Bytecode is made here once; a cluster starts a dozen processes that would each make it anew.
@@ -94,12 +150,19 @@ $(VENV)/dev: $(VENV)/embedded requirements/dev.txt
 # Clients, for tests, each set in an environment of its own: LangChain and LlamaIndex need an older openai
 # than ours, and an older Cohere SDK than that of today.
 .venv-clients/ready: WHAT := LangChain and LlamaIndex
-.venv-cohere/ready: WHAT := the Cohere SDK
+.venv-cohere/ready: WHAT := the Cohere SDK and Triton's client
 .venv-clients/ready .venv-cohere/ready: .venv-%/ready: requirements/%.txt
 	@echo "installing $(WHAT) into .venv-$* …"
 	@$(PYTHON) -m venv .venv-$*
 	@.venv-$*/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-compile \
 		--require-hashes -r $<
+	@touch $@
+
+# What builds the site of the documentation.
+.venv-docs/ready: requirements/docs.txt
+	@echo "installing zensical into .venv-docs …"
+	@$(PYTHON) -m venv .venv-docs
+	@.venv-docs/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 # openai-node, for tests. Where Node.js is missing they are skipped, and say so.
@@ -108,6 +171,19 @@ $(NODE)/ready: tests/clients/node/package-lock.json
 	  echo "installing openai-node into $(@D) …" && \
 	  cd $(<D) && npm ci --ignore-scripts --silent && touch node_modules/ready; \
 	else echo "no Node.js with npm on PATH: openai-node is not tried"; fi
+
+# What the console is built with, and what judges its accessibility.
+$(CONSOLE)/ready: console/package-lock.json
+	@if command -v npm >/dev/null && command -v node >/dev/null; then \
+	  echo "installing what builds the console into $(@D) …" && \
+	  cd $(<D) && npm ci --ignore-scripts --silent && touch node_modules/ready; \
+	else echo "no Node.js with npm on PATH: whether the committed console is fresh is not tried"; fi
+
+# helm and kubectl, for tests.
+.tools/ready: tools/binaries.py | $(VENV)/dev
+	@echo "bringing helm and kubectl into .tools …"
+	@$(BIN)/python tools/binaries.py
+	@test -e $(@D)/why-not || touch $@
 
 # The peer of bench/chat. Compiled beforehand: nothing is to be made anew at each of its starts.
 .venv-litellm/ready: requirements/litellm.txt

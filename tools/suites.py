@@ -3,6 +3,7 @@
 python tools/suites.py              what a laptop can run
 python tools/suites.py check unit   only these
 python tools/suites.py --all        everything
+python tools/suites.py --record …   and which clients were answered, to `build/record`: see `tests/record.py`
 """
 
 import subprocess
@@ -32,15 +33,28 @@ SUITES = {
             (PYTHON, "tools/openapi.py", "--check"),
             (PYTHON, "tools/fleet_schema.py", "--check"),
             (PYTHON, "tools/chat_fields.py", "--check"),
+            (PYTHON, "tools/fleet_reference.py", "--check"),
+            (PYTHON, "tools/chart.py", "--check"),
+            (PYTHON, "tools/compatibility.py", "--check"),
+            (PYTHON, "tools/graphs.py", "--check"),
+            (PYTHON, "tools/cli.py", "--check"),
         )
     ),
     "unit": Suite(((*PYTEST, "tests/unit", "tests/contract"),)),
+    "deploy": Suite(((*PYTEST, "tests/deploy"),)),
     "api": Suite(((*PYTEST, "tests/api", "--door", "local"),)),
+    "browser": Suite(((*PYTEST, "tests/browser"),)),
+    # 2,000 requests; `make fuzz` sends ten times as many, others each time.
+    "fuzz": Suite(((*PYTEST, "tests/fuzz"),)),
     "api-ray": Suite(((*PYTEST, "tests/api", "--door", "ray"),)),
     "ray": Suite(((*PYTEST, "-s", "tests/ray"),)),
     "soak": Suite(
         ((*PYTEST, "-s", "--timeout=1800", "--door=ray", "--uploads=200", "tests/api/test_uploads.py"),),
         heavy="sends 4 GB in 200 uploads, for minutes; `make test-soak` does",
+    ),
+    "quickstart": Suite(
+        ((*PYTEST, "-s", "tests/quickstart"),),
+        heavy="installs 1 GB into a clean copy and serves there, for minutes; `make test-quickstart` does",
     ),
     "vllm": Suite(
         ((*PYTEST, "--timeout", "1200", "tests/vllm"),),
@@ -63,6 +77,10 @@ SUITES = {
         ((*PYTEST, "tests/xtts"),),
         heavy="installs 1.8 GB and runs real XTTS, tiny and random; `make test-xtts` does both",
     ),
+    "images": Suite(
+        ((*PYTEST, "-s", "tests/images"),),
+        heavy="builds five images with podman, as root, and runs them (minutes); `make test-images` does",
+    ),
 }
 
 
@@ -82,11 +100,18 @@ def main(arguments: list[str]) -> int:
             report.append(f"{name:<10} not run: {suite.heavy}")
             continue
         began = time.monotonic()
-        passed = all(_run(command) for command in suite.commands)
+        commands = suite.commands
+        if "--record" in arguments:
+            commands = tuple(_recorded(name, number, each) for number, each in enumerate(commands))
+        passed = all(_run(command) for command in commands)
         report.append(f"{name:<10} {'passed' if passed else 'FAILED'} in {time.monotonic() - began:.0f} s")
         failed = failed or not passed
     print("\n" + "\n".join(report), flush=True)
     return 1 if failed else 0
+
+
+def _recorded(name: str, number: int, command: tuple[str, ...]) -> tuple[str, ...]:
+    return (*command, "--record", f"build/record/{name}-{number}.jsonl") if "pytest" in command else command
 
 
 def _run(command: tuple[str, ...]) -> bool:
