@@ -24,6 +24,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(RECORD)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What failed at first of those that were tried twice: nothing of it is kept back."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"{report.nodeid} failed, and was tried again")
+        terminalreporter.write_line(report.longreprtext)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if RECORD.on:
         write(RECORD, session.config.getoption("--record"))

@@ -22,6 +22,8 @@ class Suite:
 
 PYTHON = sys.executable
 PYTEST = (PYTHON, "-m", "pytest", "-q")
+# Of dozens of processes on a machine that others use too: docs/decisions/0049.
+TWICE = (*PYTEST, "--reruns", "1")
 
 SUITES = {
     "check": Suite(
@@ -43,11 +45,11 @@ SUITES = {
     "unit": Suite(((*PYTEST, "tests/unit", "tests/contract"),)),
     "deploy": Suite(((*PYTEST, "tests/deploy"),)),
     "api": Suite(((*PYTEST, "tests/api", "--door", "local"),)),
-    "browser": Suite(((*PYTEST, "tests/browser"),)),
+    "browser": Suite(((*TWICE, "tests/browser"),)),
     # 2,000 requests; `make fuzz` sends ten times as many, others each time.
     "fuzz": Suite(((*PYTEST, "tests/fuzz"),)),
-    "api-ray": Suite(((*PYTEST, "tests/api", "--door", "ray"),)),
-    "ray": Suite(((*PYTEST, "-s", "tests/ray"),)),
+    "api-ray": Suite(((*TWICE, "tests/api", "--door", "ray"),)),
+    "ray": Suite(((*TWICE, "-s", "tests/ray"),)),
     "soak": Suite(
         ((*PYTEST, "-s", "--timeout=1800", "--door=ray", "--uploads=200", "tests/api/test_uploads.py"),),
         heavy="sends 4 GB in 200 uploads, for minutes; `make test-soak` does",

@@ -9,6 +9,19 @@ import pytest
 from .doors import DOORS, Behind, Door, by_http, by_sdk, on_one_node
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests with a door of their own, or with none, are the same wherever the others knock: they run once."""
+    if config.getoption("--door") == "local":
+        return
+    alone = [one for one in items if isinstance(one, pytest.Function) and not _knocks(one)]
+    config.hook.pytest_deselected(items=alone)
+    items[:] = [one for one in items if one not in alone]
+
+
+def _knocks(test: pytest.Function) -> bool:
+    return "door" in test.fixturenames and not hasattr(test.module, "door")
+
+
 @pytest.fixture(scope="session")
 def door(request: pytest.FixtureRequest) -> Iterator[Door]:
     one = DOORS[request.config.getoption("--door")]()

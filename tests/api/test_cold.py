@@ -28,7 +28,10 @@ def cool(http: httpx2.Client, *models: str) -> None:
     """Wait until none of them is loaded: they are let go, and would go by themselves."""
     for model in models:
         http.post(f"/v1/models/{model}/unload")
-    until(lambda: all(state(http, model) == "cold" for model in models))
+    until(
+        lambda: all(state(http, model) == "cold" for model in models),
+        lambda: str({model: http.get("/v1/fleet").json()["models"][model] for model in models}),
+    )
 
 
 def test_a_cold_model_is_told_as_such_and_needs_nobody(http: httpx2.Client) -> None:

@@ -55,12 +55,6 @@ def named(block: Block) -> str:
     return block.name
 
 
-@pytest.fixture(scope="module", autouse=True)
-def local(request: pytest.FixtureRequest) -> None:
-    if request.config.getoption("--door") != "local":
-        pytest.skip("the pages are tried once, with --door local")
-
-
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
     usage = tmp_path_factory.mktemp("usage") / "usage.db"

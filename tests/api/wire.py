@@ -55,12 +55,13 @@ class Caller:
         self.hang_up()
 
 
-def until(true: Callable[[], bool]) -> None:
-    """Also for figures in `/metrics`: a request is counted when its last byte is out, so not at once."""
+def until(true: Callable[[], bool], told: Callable[[], str] = str) -> None:
+    """Also for figures in `/metrics`: a request is counted when its last byte is out, so not at once.
+    `told`: what to say where it never comes."""
     deadline = time.monotonic() + 30
     while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+        assert time.monotonic() < deadline, told()
+        time.sleep(LOOK_S)
 
 
 def counted(http: httpx2.Client, name: str, **labels: str) -> float:
@@ -78,9 +79,11 @@ def wait_until_busy(door: Door, model: str) -> None:
     until(lambda: door.busy(model) > 0)
 
 
-# Within this an engine stops whose caller has left. What is left in these tests would take six times as
-# long; on a quiet machine it is half a second, but a shared one stands still for seconds now and then.
-SOON = 3.0
+# Within this an engine stops whose caller has left, which would else work for twice as long and more. On a
+# quiet machine it is half a second, but a shared one stands still for seconds now and then.
+SOON = 6.0
+# Who looks all the time takes the core of those that are waited for.
+LOOK_S = 0.05
 
 
 def seconds_until_idle(door: Door, model: str, most: float = 20) -> float:
@@ -89,5 +92,5 @@ def seconds_until_idle(door: Door, model: str, most: float = 20) -> float:
     while door.busy(model):
         if time.monotonic() - begun > most:
             return most
-        time.sleep(0.01)
+        time.sleep(LOOK_S)
     return time.monotonic() - begun
