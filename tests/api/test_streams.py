@@ -106,7 +106,7 @@ BEFORE = {
 }
 DURING = {
     "chat": ("fake-chat", CHAT, chat(LONG), b"w0 "),
-    "chat, silent": ("fake-chat", CHAT, chat("!slow 12 !words 2"), b": keep-alive"),
+    "chat, silent": ("fake-chat", CHAT, chat("!slow 8 !words 2"), b": keep-alive"),
     "speak": ("fake-speak", SPEAK, speak(LONG), b"\r\n\r\n"),
 }
 
