@@ -58,7 +58,7 @@ class Caller:
 def until(true: Callable[[], bool], told: Callable[[], str] = str) -> None:
     """Also for figures in `/metrics`: a request is counted when its last byte is out, so not at once.
     `told`: what to say where it never comes."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline, told()
         time.sleep(LOOK_S)
