@@ -34,6 +34,8 @@ def fleet(folder: Path, doors: int) -> Path:
         "version": 1,
         "nodes": {"here": {"vendor": "cpu", "cpus": 2}},
         "door": {"replicas": doors},
+        # The 5 s of `motley up` would cut the streams of a machine that deploys faster than they end.
+        "drain_s": 30,
         "models": {"fake-chat": {**model, "scale": {"max_ongoing": 64, "max_queued": 256}}},
     }
     file = folder / f"{doors}-doors.yaml"
