@@ -79,8 +79,8 @@ def wait_until_busy(door: Door, model: str) -> None:
     until(lambda: door.busy(model) > 0)
 
 
-# Within this an engine stops whose caller has left, which would else work for twice as long and more. On a
-# quiet machine it is half a second, but a shared one stands still for seconds now and then.
+# Within this an engine stops whose caller has left, which would else work for 8 s and more. On a quiet
+# machine it is half a second, but a shared one stands still for seconds now and then.
 SOON = 6.0
 # Who looks all the time takes the core of those that are waited for.
 LOOK_S = 0.05
