@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from backends.chat import asked, completions
 from backends.contract.tasks import Surface
 from backends.engines.registry import ENGINES, engine_class
 from backends.vllm.fields import SURFACES
+from tools.generated import kept
 
 TARGET = Path(__file__).parents[1] / "docs" / "chat-fields.md"
 # For tests only: it takes anything.
@@ -122,15 +125,9 @@ def document() -> str:
     )
 
 
-def main() -> int:
-    if "--check" in sys.argv[1:]:
-        if TARGET.exists() and TARGET.read_text() == document():
-            return 0
-        print(f"{TARGET.name} is stale: run `make chat-fields`", file=sys.stderr)
-        return 1
-    TARGET.write_text(document())
-    return 0
+def main(arguments: list[str]) -> int:
+    return kept(TARGET, document(), "`make chat-fields`", arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

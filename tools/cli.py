@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import typer
 
 from app.cli import main as motley
+from tools.generated import kept
 
 TARGET = Path(__file__).parents[1] / "docs" / "cli.md"
 HEAD = """# Commands
@@ -82,15 +85,9 @@ def document() -> str:
     return "\n".join((HEAD, *(section(*one) for one in found)))
 
 
-def main() -> int:
-    if "--check" in sys.argv[1:]:
-        if TARGET.exists() and TARGET.read_text() == document():
-            return 0
-        print(f"{TARGET.name} is stale: run `make cli`", file=sys.stderr)
-        return 1
-    TARGET.write_text(document())
-    return 0
+def main(arguments: list[str]) -> int:
+    return kept(TARGET, document(), "`make cli`", arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

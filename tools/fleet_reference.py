@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from backends.engines.registry import ENGINES, engine_class
 from tools.fleet_schema import fleet_schema
+from tools.generated import kept
 from tools.pages import slug
 
 TARGET = Path(__file__).parents[1] / "docs" / "fleet-reference.md"
@@ -170,14 +171,7 @@ def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    text = reference()
-    if "--check" not in arguments:
-        TARGET.write_text(text, encoding="utf-8")
-        return 0
-    if TARGET.exists() and TARGET.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"{TARGET.name} is stale: run python tools/fleet_reference.py", file=sys.stderr)
-    return 1
+    return kept(TARGET, reference(), "python tools/fleet_reference.py", arguments)
 
 
 if __name__ == "__main__":

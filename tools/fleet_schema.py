@@ -13,6 +13,7 @@ TARGET = Path(__file__).parents[1] / "deploy" / "fleets" / "fleet.schema.json"
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from backends.fleet.schema import Fleet  # noqa: E402
+from tools.generated import kept  # noqa: E402
 
 
 def fleet_schema() -> dict[str, Any]:
@@ -40,13 +41,7 @@ def _close(schema: object) -> None:
 
 def main(arguments: list[str]) -> int:
     text = json.dumps(fleet_schema(), indent=2, ensure_ascii=False) + "\n"
-    if "--check" not in arguments:
-        TARGET.write_text(text, encoding="utf-8")
-        return 0
-    if TARGET.exists() and TARGET.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"{TARGET.name} is stale: run python tools/fleet_schema.py", file=sys.stderr)
-    return 1
+    return kept(TARGET, text, "python tools/fleet_schema.py", arguments)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,13 @@ import json
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from app.main import create_app
 from app.settings import Settings
 from app.upstream.local import LocalUpstream
 from backends.fleet.schema import Fleet
+from tools.generated import kept
 
 TARGET = Path(__file__).parents[1] / "docs" / "openapi" / "openapi.json"
 
@@ -19,16 +22,9 @@ def document() -> str:
     return json.dumps({**app.openapi(), "info": {**app.openapi()["info"], "version": "1"}}, indent=1) + "\n"
 
 
-def main() -> int:
-    if "--check" in sys.argv[1:]:
-        if TARGET.read_text() == document():
-            return 0
-        print(f"{TARGET.name} is stale: run `make openapi`", file=sys.stderr)
-        return 1
-    TARGET.parent.mkdir(parents=True, exist_ok=True)
-    TARGET.write_text(document())
-    return 0
+def main(arguments: list[str]) -> int:
+    return kept(TARGET, document(), "`make openapi`", arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
