@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -25,6 +26,14 @@ def fleet(**models: dict[str, Any]) -> Fleet:
         for name, model in models.items()
     }
     return Fleet.model_validate({"version": 1, "nodes": {"here": {}}, "models": whole})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Of keys; there are none."""
+    where = tmp_path / "keys.json"
+    where.write_text('{"version": 1}')
+    return where
 
 
 @pytest.fixture

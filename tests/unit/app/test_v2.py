@@ -15,13 +15,6 @@ Add = Callable[..., dict[str, str]]
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    where = tmp_path / "keys.json"
-    where.write_text('{"version": 1}')
-    return where
-
-
-@pytest.fixture
 def add(file: Path) -> Add:
     """A key with these scopes and limits, as the headers that bring it."""
 

@@ -27,13 +27,6 @@ def bearer(key: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    where = tmp_path / "keys.json"
-    where.write_text('{"version": 1}')
-    return where
-
-
-@pytest.fixture
 def add(file: Path) -> Callable[..., str]:
     def made(*scopes: str) -> str:
         with keyfile.changing(file) as held:
